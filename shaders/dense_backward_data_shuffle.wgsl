@@ -1,0 +1,67 @@
+// Gradient of a dense layer's input: dx[n, c] = (x > 0) * (old + sum over the bound outputs k of
+// dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx; in registers, for
+// adapters that run a subgroup as one CPU vector.
+// dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
+// w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
+// An invocation computes one quad of inputs for IMAGES images. The images' gradients are loaded once
+// a subgroup, each lane another image, and broadcast from a constant lane below LANES.
+// Grid: ceil(n / IMAGES) * ceil(in_quads / GROUP) workgroups of one subgroup.
+//@ set loads = IMAGES // LANES
+@compute @workgroup_size(GROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let d = dims;
+    let blocks = (d.in_quads + GROUP - 1u) / GROUP;
+    let group = group_index(workgroup, workgroups);
+    let first = group / blocks * IMAGES;
+    if first >= step.images {
+        return;
+    }
+    let wanted = group % blocks * GROUP + invocation;
+    let quad = min(wanted, d.in_quads - 1u);
+    let lane = subgroup_lane % LANES;
+    //@ for i in range(loads)
+    let row_${i} = min(first + ${i}u * LANES + lane, step.images - 1u) * d.out_quads;
+    //@ endfor
+    //@ for n in range(IMAGES)
+    var sum_${n} = vec4<f32>();
+    //@ endfor
+    // The last panel may have more columns than there are outputs.
+    let quads = min(d.panels * 8u, d.out_quads - d.first_quad);
+    for (var k = 0u; k < quads; k++) {
+        let at = (k / 8u * (d.in_quads * 4u + 1u) + quad * 4u) * 8u + k % 8u;
+        let w_0 = w[at];
+        let w_1 = w[at + 8u];
+        let w_2 = w[at + 16u];
+        let w_3 = w[at + 24u];
+        //@ for i in range(loads)
+        let out_${i} = dy[row_${i} + d.first_quad + k];
+        //@ endfor
+        //@ for e in range(4)
+        {
+            let weights = vec4<f32>(w_0[${e}], w_1[${e}], w_2[${e}], w_3[${e}]);
+            //@ for n in range(IMAGES)
+            let v_${n} = subgroupShuffle(out_${n // LANES}[${e}], ${n % LANES}u);
+            sum_${n} = fma(vec4<f32>(v_${n}), weights, sum_${n});
+            //@ endfor
+        }
+        //@ endfor
+    }
+    if wanted != quad {
+        return;
+    }
+    //@ for n in range(IMAGES)
+    if first + ${n}u < step.images {
+        let at = (first + ${n}u) * d.in_quads + quad;
+        var value = sum_${n};
+        if d.accumulate == 1u {
+            value += dx[at];
+        }
+        dx[at] = select(vec4<f32>(), value, x[at] > vec4<f32>());
+    }
+    //@ endfor
+}

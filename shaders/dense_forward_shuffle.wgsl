@@ -1,0 +1,59 @@
+// Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, for the panels
+// of outputs that are bound; in registers, for adapters that run a subgroup as one CPU vector.
+// x: (n, in_quads) vec4; w: (panels, inputs + 1, 8) vec4, the bias the last row of a panel;
+// y: (n, out_quads) vec4, of which quads from first_quad on are written.
+// An invocation computes one quad of outputs for IMAGES images. The images' inputs are loaded once a
+// subgroup, each lane another image, and broadcast from a constant lane below LANES.
+// Grid: ceil(n / IMAGES) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
+//@ set loads = IMAGES // LANES
+@compute @workgroup_size(GROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let d = dims;
+    let inputs = d.in_quads * 4u;
+    let blocks = (d.panels * 8u + GROUP - 1u) / GROUP;
+    let group = group_index(workgroup, workgroups);
+    let first = group / blocks * IMAGES;
+    if first >= step.images {
+        return;
+    }
+    let wanted = group % blocks * GROUP + invocation;
+    let quad = min(wanted, d.panels * 8u - 1u);
+    let column = quad / 8u * (inputs + 1u) * 8u + quad % 8u;
+    let lane = subgroup_lane % LANES;
+    //@ for i in range(loads)
+    let row_${i} = min(first + ${i}u * LANES + lane, step.images - 1u) * d.in_quads;
+    //@ endfor
+    //@ for n in range(IMAGES)
+    var sum_${n} = vec4<f32>();
+    //@ endfor
+    for (var c = 0u; c < d.in_quads; c++) {
+        //@ for i in range(loads)
+        let in_${i} = x[row_${i} + c];
+        //@ endfor
+        //@ for e in range(4)
+        {
+            let weights = w[column + (c * 4u + ${e}u) * 8u];
+            //@ for n in range(IMAGES)
+            let v_${n} = subgroupShuffle(in_${n // LANES}[${e}], ${n % LANES}u);
+            sum_${n} = fma(vec4<f32>(v_${n}), weights, sum_${n});
+            //@ endfor
+        }
+        //@ endfor
+    }
+    let out = d.first_quad + quad;
+    if wanted != quad || out >= d.out_quads {
+        return;
+    }
+    let bias = w[column + inputs * 8u];
+    //@ for n in range(IMAGES)
+    if first + ${n}u < step.images {
+        let value = sum_${n} + bias;
+        y[(first + ${n}u) * d.out_quads + out] = select(value, max(value, vec4<f32>()), d.relu == 1u);
+    }
+    //@ endfor
+}

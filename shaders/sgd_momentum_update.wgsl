@@ -1,0 +1,17 @@
+// Stochastic gradient descent with momentum, as PyTorch's SGD (no dampening):
+//   v = momentum * v + g;  p -= learning_rate * v
+// p, g, v: (quads) vec4 each. Grid: one invocation a quad.
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let i = group_index(workgroup, workgroups) * 64u + invocation;
+    if i >= dims.quads {
+        return;
+    }
+    let velocity = step.momentum * v[i] + g[i];
+    v[i] = velocity;
+    p[i] -= step.learning_rate * velocity;
+}

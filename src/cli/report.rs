@@ -1,0 +1,63 @@
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use vgg_wgpu::data::{DataError, FetchError};
+use vgg_wgpu::gpu::GpuError;
+use vgg_wgpu::graph::GraphError;
+use vgg_wgpu::kernel::KernelError;
+
+use super::common::OutputError;
+
+/// Writes an error with its causes to the standard error, and a hint where a person can act. A
+/// reader of the standard output that went away (`vgg-wgpu adapters | head -1`) is no failure.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    let closed = |output: &OutputError| output.0.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(closed) {
+        return ExitCode::SUCCESS;
+    }
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors repeat their source in their own message.
+        if !text.contains(&cause) {
+            text.push_str(&format!("  caused by: {cause}\n"));
+        }
+    }
+    if let Some(hint) = error.chain().find_map(hint) {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    // If the standard error is closed there is nobody to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+    ExitCode::FAILURE
+}
+
+/// What a person can do about an error, where its message does not say so.
+fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if let Some(GpuError::Lost { .. }) = gpu_error(error) {
+        return Some("try a smaller --micro-batch; if it happens again, update the driver");
+    }
+    if let Some(DataError::MissingFiles { .. }) = error.downcast_ref() {
+        return Some("`vgg-wgpu fetch --dir DIR` downloads Fashion-MNIST into a folder");
+    }
+    match error.downcast_ref()? {
+        FetchError::Exhausted { .. } => {
+            Some("--mirror names another address; the program also holds images to train with")
+        }
+        FetchError::Exists { .. } => Some("--force replaces it"),
+        FetchError::NoCacheDir => Some("--dir names a folder"),
+        _ => None,
+    }
+}
+
+/// The error of the device in an error of a layer above, which takes over its message.
+fn gpu_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a GpuError> {
+    let kernel = match error.downcast_ref() {
+        Some(GraphError::Gpu(error)) => return Some(error),
+        Some(GraphError::Kernel(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    match kernel {
+        Some(KernelError::Gpu(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}

@@ -1,0 +1,183 @@
+//! Buffers, and ways to fill and read them.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use super::{Gpu, GpuError};
+
+/// A device buffer of 4-byte elements, readable and writable by shaders and copies.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    pub(crate) raw: Arc<wgpu::Buffer>,
+}
+
+/// A part of a buffer, as a kernel binds it.
+#[derive(Debug, Clone)]
+pub struct BufferRange {
+    /// The buffer.
+    pub buffer: Buffer,
+    /// Offset in bytes.
+    pub offset: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Buffer {
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.raw.size()
+    }
+
+    /// The whole buffer as a range.
+    pub fn whole(&self) -> BufferRange {
+        BufferRange { buffer: self.clone(), offset: 0, size: self.size() }
+    }
+}
+
+impl BufferRange {
+    /// The part of `size` bytes at `offset` within this range.
+    pub fn part(&self, offset: u64, size: u64) -> Self {
+        Self { buffer: self.buffer.clone(), offset: self.offset + offset, size }
+    }
+
+    pub(crate) fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.buffer.raw,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.size),
+        })
+    }
+}
+
+/// A copy of device memory on its way to the host.
+#[derive(Debug)]
+pub struct Readback {
+    staging: wgpu::Buffer,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Gpu {
+    /// Makes a storage buffer of `bytes` (rounded up to 16, at least 16), all zero.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`] or [`GpuError::Refused`].
+    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        self.make(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
+    }
+
+    /// Makes a uniform buffer of `bytes`.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`] or [`GpuError::Refused`].
+    pub fn uniform(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
+        self.make(label, bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)
+    }
+
+    pub(super) fn make(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Buffer, GpuError> {
+        let size = bytes.next_multiple_of(16).max(16);
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        let raw = self.scoped(label, size, || self.device.create_buffer(&descriptor))?;
+        Ok(Buffer { raw: Arc::new(raw) })
+    }
+
+    /// Copies `data` to the start of `range` before the next submission runs.
+    ///
+    /// # Errors
+    /// [`GpuError::Refused`] if it does not fit.
+    pub fn write<T: bytemuck::NoUninit>(
+        &self,
+        range: &BufferRange,
+        data: &[T],
+    ) -> Result<(), GpuError> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        if bytes.len() as u64 > range.size {
+            let message = format!("{} bytes into a range of {}", bytes.len(), range.size);
+            return Err(self.refused("writing a buffer", message));
+        }
+        self.queue.write_buffer(&range.buffer.raw, range.offset, bytes);
+        Ok(())
+    }
+
+    /// Starts to copy `range` to the host, after all that was submitted before.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the staging buffer cannot be made.
+    pub fn start_read(&self, range: &BufferRange) -> Result<Readback, GpuError> {
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: range.size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        };
+        let staging =
+            self.scoped("readback", range.size, || self.device.create_buffer(&descriptor))?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let source = &range.buffer.raw;
+        encoder.copy_buffer_to_buffer(source, range.offset, &staging, 0, range.size);
+        self.queue.submit([encoder.finish()]);
+        let (send, mapped) = channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone only when the reader gave up; then there is nobody to tell.
+            let _ = send.send(result);
+        });
+        Ok(Readback { staging, mapped })
+    }
+
+    /// Copies `range` to the host and waits for it.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device fails.
+    pub fn read<T: bytemuck::Pod>(&self, range: &BufferRange) -> Result<Vec<T>, GpuError> {
+        let readback = self.start_read(range)?;
+        self.finish_read(readback)
+    }
+
+    /// Waits for a copy that [`Gpu::start_read`] began.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device fails.
+    pub fn finish_read<T: bytemuck::Pod>(&self, readback: Readback) -> Result<Vec<T>, GpuError> {
+        self.wait()?;
+        match readback.mapped.try_recv() {
+            Ok(result) => self.take(&readback, result),
+            Err(_) => Err(self.refused("reading a buffer", "the copy never ended".to_owned())),
+        }
+    }
+
+    /// The copied elements if the copy has ended, without blocking.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device fails.
+    pub fn try_read<T: bytemuck::Pod>(
+        &self,
+        readback: &Readback,
+    ) -> Result<Option<Vec<T>>, GpuError> {
+        self.poll()?;
+        match readback.mapped.try_recv() {
+            Ok(result) => self.take(readback, result).map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => {
+                Err(self.refused("reading a buffer", "the copy was dropped".to_owned()))
+            }
+        }
+    }
+
+    fn take<T: bytemuck::Pod>(
+        &self,
+        readback: &Readback,
+        result: Result<(), wgpu::BufferAsyncError>,
+    ) -> Result<Vec<T>, GpuError> {
+        let refused = |error: String| self.refused("mapping a buffer", error);
+        result.map_err(|error| refused(error.to_string()))?;
+        let view = readback.staging.slice(..).get_mapped_range();
+        let view = view.map_err(|error| refused(error.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+}

@@ -1,0 +1,380 @@
+//! What a network is: a table of blocks, a classifier, and the layers they unfold to.
+
+use std::fmt;
+
+use super::GraphError;
+use crate::shape::{FeatureMap, ShapeError, TAPS};
+
+/// A block: `convolutions` 3x3 convolutions of `channels` outputs, each with ReLU, then 2x2 max
+/// pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Convolutions in the block.
+    pub convolutions: usize,
+    /// Output channels of each.
+    pub channels: usize,
+}
+
+/// A VGG network (Simonyan and Zisserman, arXiv:1409.1556) in the form of "Dive into Deep
+/// Learning" 7.2: blocks, flatten, hidden dense layers with ReLU and dropout, dense to the classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Architecture {
+    blocks: Vec<Block>,
+    hidden: Vec<usize>,
+    dropout: f32,
+    classes: usize,
+    input: FeatureMap,
+}
+
+/// Builds an [`Architecture`]; the defaults are those of the book's notebook.
+///
+/// ```
+/// use vgg_wgpu::graph::Architecture;
+///
+/// let small = Architecture::builder().table("vgg11")?.ratio(4).input(1, 224, 224).build()?;
+/// assert_eq!(small.parameters(), 43_093_322);
+/// # Ok::<(), vgg_wgpu::graph::GraphError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Builder {
+    blocks: Vec<Block>,
+    ratio: usize,
+    hidden: Vec<usize>,
+    dropout: f32,
+    classes: usize,
+    input: FeatureMap,
+}
+
+/// A layer with the shapes it maps between.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Layer {
+    /// 3x3 convolution with bias and ReLU.
+    Conv {
+        /// What it reads.
+        input: FeatureMap,
+        /// What it gives.
+        output: FeatureMap,
+    },
+    /// 2x2 max pooling.
+    MaxPool {
+        /// What it reads.
+        input: FeatureMap,
+        /// What it gives.
+        output: FeatureMap,
+    },
+    /// Dense layer, with ReLU unless it is the last.
+    Dense {
+        /// Stored inputs: for the first one `h * w * padded(c)`.
+        inputs: usize,
+        /// The map that is flattened into the inputs, for the first one.
+        flattened: Option<FeatureMap>,
+        /// Outputs.
+        outputs: usize,
+        /// True for all but the last.
+        relu: bool,
+    },
+    /// Dropout, only in training.
+    Dropout {
+        /// Values of an image.
+        columns: usize,
+        /// Number of the dropout layer, from 0: it makes masks differ between layers.
+        index: u32,
+    },
+}
+
+const TABLES: &[(&str, &str)] = &[
+    ("vgg11", "1x64,1x128,2x256,2x512,2x512"),
+    ("vgg13", "2x64,2x128,2x256,2x512,2x512"),
+    ("vgg16", "2x64,2x128,3x256,3x512,3x512"),
+    ("vgg19", "2x64,2x128,4x256,4x512,4x512"),
+];
+
+impl Builder {
+    /// The blocks: `vgg11`, `vgg13`, `vgg16`, `vgg19`, or a table such as `1x64,2x128`.
+    ///
+    /// # Errors
+    /// [`GraphError::Table`] if the text is neither.
+    pub fn table(self, text: &str) -> Result<Self, GraphError> {
+        Ok(self.blocks(parse_table(text)?))
+    }
+
+    /// The blocks.
+    pub fn blocks(self, blocks: Vec<Block>) -> Self {
+        Self { blocks, ..self }
+    }
+
+    /// Divides the channels of every block; a block keeps at least one.
+    pub fn ratio(self, ratio: usize) -> Self {
+        Self { ratio, ..self }
+    }
+
+    /// The input: channels (1 or 3), rows and columns.
+    pub fn input(self, channels: usize, height: usize, width: usize) -> Self {
+        Self { input: FeatureMap::new(height, width, channels), ..self }
+    }
+
+    /// Number of classes.
+    pub fn classes(self, classes: usize) -> Self {
+        Self { classes, ..self }
+    }
+
+    /// Widths of the hidden dense layers.
+    pub fn hidden(self, hidden: Vec<usize>) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// Share of a hidden layer's outputs dropped in training, in [0, 1).
+    pub fn dropout(self, dropout: f32) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// Checks all shapes.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] that names what does not fit.
+    pub fn build(self) -> Result<Architecture, GraphError> {
+        let positive = [
+            ("the number of blocks", self.blocks.len()),
+            ("the channel ratio", self.ratio),
+            ("the number of classes", self.classes),
+            ("the resolution", self.input.height.min(self.input.width)),
+            ("a hidden layer's width", self.hidden.iter().copied().min().unwrap_or(1)),
+        ];
+        if let Some((what, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ShapeError::Zero { what }.into());
+        }
+        if !matches!(self.input.channels, 1 | 3) {
+            return Err(ShapeError::Channels { found: self.input.channels }.into());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(GraphError::Dropout { rate: self.dropout });
+        }
+        let divided = |block: &Block| Block {
+            convolutions: block.convolutions,
+            channels: (block.channels / self.ratio).max(1),
+        };
+        let network = Architecture {
+            blocks: self.blocks.iter().map(divided).collect(),
+            hidden: self.hidden,
+            dropout: self.dropout,
+            classes: self.classes,
+            input: self.input,
+        };
+        network.check_sizes()?;
+        Ok(network)
+    }
+}
+
+fn parse_table(text: &str) -> Result<Vec<Block>, GraphError> {
+    let known = TABLES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+    let table = known.map_or(text, |(_, table)| table);
+    let block = |part: &str| {
+        let (convolutions, channels) = part.trim().split_once(['x', 'X'])?;
+        let block =
+            Block { convolutions: convolutions.parse().ok()?, channels: channels.parse().ok()? };
+        (block.convolutions > 0 && block.channels > 0).then_some(block)
+    };
+    let bad = |part: &str| GraphError::Table { text: text.to_owned(), part: part.to_owned() };
+    table.split(',').map(|part| block(part).ok_or_else(|| bad(part))).collect()
+}
+
+impl Architecture {
+    /// A builder with the book's defaults: VGG-11, one channel of 224x224, ten classes.
+    pub fn builder() -> Builder {
+        Builder {
+            blocks: [(1, 64), (1, 128), (2, 256), (2, 512), (2, 512)]
+                .map(|(convolutions, channels)| Block { convolutions, channels })
+                .to_vec(),
+            ratio: 1,
+            hidden: vec![4096, 4096],
+            dropout: 0.5,
+            classes: 10,
+            input: FeatureMap::new(224, 224, 1),
+        }
+    }
+
+    /// The blocks, channels as divided.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Widths of the hidden dense layers.
+    pub fn hidden(&self) -> &[usize] {
+        &self.hidden
+    }
+
+    /// Share dropped in training.
+    pub fn dropout(&self) -> f32 {
+        self.dropout
+    }
+
+    /// The same network with another dropout share.
+    pub fn with_dropout(self, dropout: f32) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// One input image.
+    pub fn input(&self) -> FeatureMap {
+        self.input
+    }
+
+    /// All layers with their names (`block1.conv1`, `block1.pool`, `dense1`, `dropout1`), in order.
+    pub fn layers(&self) -> Vec<(String, Layer)> {
+        let mut layers = Vec::new();
+        let mut map = self.input;
+        for (i, block) in self.blocks.iter().enumerate() {
+            for j in 0..block.convolutions {
+                let output = map.with_channels(block.channels);
+                let name = format!("block{}.conv{}", i + 1, j + 1);
+                layers.push((name, Layer::Conv { input: map, output }));
+                map = output;
+            }
+            let pool = Layer::MaxPool { input: map, output: map.pooled() };
+            layers.push((format!("block{}.pool", i + 1), pool));
+            map = map.pooled();
+        }
+        let mut inputs = map.flattened();
+        let mut flattened = Some(map);
+        let widths = self.hidden.iter().chain([&self.classes]);
+        for (i, &outputs) in widths.enumerate() {
+            let relu = i < self.hidden.len();
+            let dense = Layer::Dense { inputs, flattened: flattened.take(), outputs, relu };
+            layers.push((format!("dense{}", i + 1), dense));
+            if relu && self.dropout > 0.0 {
+                let dropout = Layer::Dropout { columns: outputs, index: i as u32 };
+                layers.push((format!("dropout{}", i + 1), dropout));
+            }
+            inputs = outputs.next_multiple_of(4);
+        }
+        layers
+    }
+
+    /// Number of trained values, biases included.
+    pub fn parameters(&self) -> u64 {
+        self.layers().iter().map(|(_, layer)| layer.parameters()).sum()
+    }
+
+    /// Floating-point operations of an image's forward pass: two for each multiply-add of
+    /// convolutions and dense layers.
+    pub fn forward_flop(&self) -> u64 {
+        self.layers().iter().map(|(_, layer)| layer.flop()).sum()
+    }
+
+    /// The same for a training step: forward, backward to weights, and backward to data except for
+    /// the first convolution.
+    pub fn training_flop(&self) -> u64 {
+        let layers = self.layers();
+        let first = layers.first().map_or(0, |(_, layer)| layer.flop());
+        3 * self.forward_flop() - first
+    }
+
+    fn check_sizes(&self) -> Result<(), GraphError> {
+        let mut map = self.input;
+        let least = 1 << self.blocks.len();
+        for i in 0..self.blocks.len() {
+            if map.pooled().is_empty() {
+                let (block, blocks) = (i + 1, self.blocks.len());
+                let (height, width) = (map.height, map.width);
+                return Err(ShapeError::Collapsed { block, blocks, height, width, least }.into());
+            }
+            map = map.pooled();
+        }
+        for (name, layer) in self.layers() {
+            let sizes: Vec<usize> = match layer {
+                Layer::Conv { input, output } => {
+                    vec![output.height, output.width, output.channels.max(input.channels)]
+                }
+                Layer::Dense { inputs, outputs, .. } => vec![inputs, outputs],
+                Layer::MaxPool { .. } | Layer::Dropout { .. } => continue,
+            };
+            let elements = sizes.iter().map(|&size| size as u128).product::<u128>();
+            if elements >= 1 << 32 {
+                return Err(ShapeError::TooLarge { what: name, elements }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blocks: Vec<_> = self.blocks.iter().map(Block::to_string).collect();
+        f.write_str(&blocks.join(","))
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.convolutions, self.channels)
+    }
+}
+
+impl Layer {
+    /// Trained values, biases included, paddings not.
+    pub fn parameters(&self) -> u64 {
+        match *self {
+            Layer::Conv { input, output } => ((TAPS * input.channels + 1) * output.channels) as u64,
+            Layer::Dense { outputs, .. } => ((self.real_inputs() + 1) * outputs) as u64,
+            Layer::MaxPool { .. } | Layer::Dropout { .. } => 0,
+        }
+    }
+
+    /// Floating-point operations of the forward pass for one image.
+    pub fn flop(&self) -> u64 {
+        match *self {
+            Layer::Conv { input, output } => {
+                (2 * TAPS * input.channels * output.channels * output.height * output.width) as u64
+            }
+            Layer::Dense { outputs, .. } => (2 * self.real_inputs() * outputs) as u64,
+            Layer::MaxPool { .. } | Layer::Dropout { .. } => 0,
+        }
+    }
+
+    /// Inputs of a dense layer without the padding of channels; 0 for other layers.
+    pub fn real_inputs(&self) -> usize {
+        match *self {
+            Layer::Dense { flattened: Some(map), .. } => map.height * map.width * map.channels,
+            Layer::Dense { inputs, .. } => inputs,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_network_of_the_book_counts_3_0585_gflop_an_image() {
+        let small = Architecture::builder().ratio(4).build().unwrap();
+        assert_eq!(small.to_string(), "1x16,1x32,2x64,2x128,2x128");
+        assert!((small.training_flop() as f64 / 1e9 - 3.0585).abs() < 5e-5);
+    }
+
+    #[test]
+    fn vgg16_has_the_published_number_of_parameters() {
+        let network =
+            Architecture::builder().table("vgg16").unwrap().input(3, 224, 224).classes(1000);
+        assert_eq!(network.build().unwrap().parameters(), 138_357_544);
+    }
+
+    #[test]
+    fn a_resolution_too_small_names_the_block() {
+        let error = Architecture::builder().input(1, 30, 30).build().unwrap_err();
+        assert!(error.to_string().contains("block 5"), "{error}");
+        assert!(error.to_string().contains("at least 32"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_table_is_named() {
+        for text in ["vgg12", "1x64,", "0x3", "2x0", "1x64;2x3", "x", ""] {
+            let error = Architecture::builder().table(text).unwrap_err();
+            assert!(matches!(error, GraphError::Table { .. }), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use thiserror::Error;
+
+use crate::gpu::GpuError;
+use crate::kernel::KernelError;
+use crate::shape::ShapeError;
+
+/// What can go wrong between an architecture and a network on a device.
+#[derive(Debug, Error)]
+pub enum GraphError {
+    /// The architecture's text is no table of blocks.
+    #[error(
+        "'{part}' in the architecture '{text}' is no block; name vgg11, vgg13, vgg16 or vgg19, or \
+         give blocks as CONVOLUTIONSxCHANNELS, such as 1x64,1x128,2x256"
+    )]
+    Table {
+        /// The whole text.
+        text: String,
+        /// The part that cannot be read.
+        part: String,
+    },
+    /// A dropout share outside [0, 1).
+    #[error("a dropout of {rate} is not in [0, 1)")]
+    Dropout {
+        /// The share asked for.
+        rate: f32,
+    },
+    /// Shapes that do not fit.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A tensor that no binding of the adapter can hold, even for one image.
+    #[error(
+        "{tensor} needs {bytes} bytes for one image, but {adapter} binds at most {limit} at once; \
+         take a smaller --resize or fewer channels"
+    )]
+    Binding {
+        /// The tensor.
+        tensor: String,
+        /// Its bytes for one image.
+        bytes: u64,
+        /// The adapter's limit in bytes.
+        limit: u64,
+        /// The adapter's name.
+        adapter: String,
+    },
+    /// Even a micro-batch of one image does not fit the memory allowed.
+    #[error(
+        "one image at a time needs {needed} bytes ({fixed} of them for weights and their \
+         gradients), but {allowed} are allowed; raise --memory or take a smaller network"
+    )]
+    Memory {
+        /// Bytes needed for a micro-batch of 1.
+        needed: u64,
+        /// Bytes of parameters, gradients and momentum.
+        fixed: u64,
+        /// Bytes allowed.
+        allowed: u64,
+    },
+    /// A micro-batch that does not fit.
+    #[error("a micro-batch of {wanted} does not fit {limit}; the largest that does is {largest}")]
+    MicroBatch {
+        /// The micro-batch asked for.
+        wanted: usize,
+        /// The largest possible.
+        largest: usize,
+        /// What limits it.
+        limit: String,
+    },
+    /// An image set whose shape does not fit the network or its own length.
+    #[error("the images are {found}, the network expects {expected}")]
+    Images {
+        /// The images' shape.
+        found: String,
+        /// What is expected.
+        expected: String,
+    },
+    /// A parameter's value has the wrong length.
+    #[error("parameter {name} has {expected} elements, {found} were given")]
+    Length {
+        /// The layer's name.
+        name: String,
+        /// Elements of the parameter.
+        expected: usize,
+        /// Elements given.
+        found: usize,
+    },
+    /// A kernel could not be built.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}

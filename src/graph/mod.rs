@@ -1,0 +1,18 @@
+//! From an architecture table to a network on a device: layers, operations, memory plan, recorded
+//! passes.
+
+mod architecture;
+mod error;
+mod lower;
+mod network;
+mod plan;
+mod program;
+mod source;
+
+pub use architecture::{Architecture, Block, Builder, Layer};
+pub use error::GraphError;
+pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
+pub use network::{Network, NetworkOptions, plan};
+pub use plan::MemoryPlan;
+pub use program::{Batch, LaunchInfo, LaunchTime, Program};
+pub use source::ImageSource;

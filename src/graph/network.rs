@@ -1,0 +1,311 @@
+//! A network's memory on a device.
+
+use std::sync::Arc;
+
+use super::lower::{self, Graph, Home, METRIC_SLOTS, Parameter, Pass, SourceShape};
+use super::plan::{self, Arena, Budget, MemoryPlan};
+use super::program::{Bound, Program};
+use super::{Architecture, GraphError, ImageSource};
+use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
+use crate::kernel::Kernels;
+use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
+
+/// How a [`Network`] is laid out.
+#[derive(Debug, Clone)]
+pub struct NetworkOptions {
+    /// Images in a batch.
+    pub batch: usize,
+    /// Images in a micro-batch, or `None` to take the most that fits.
+    pub micro_batch: Option<usize>,
+    /// Bytes the network may take, or `None` for a default.
+    pub memory: Option<u64>,
+    /// True if it is to be trained: gradients get memory.
+    pub train: bool,
+    /// True if SGD has momentum: velocities get memory.
+    pub momentum: bool,
+    /// Kernel variants to prefer, by name.
+    pub variants: Vec<String>,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self {
+            batch: 128,
+            micro_batch: None,
+            memory: None,
+            train: true,
+            momentum: false,
+            variants: Vec::new(),
+        }
+    }
+}
+
+/// A network with its parameters and working memory on a device.
+#[derive(Debug)]
+pub struct Network {
+    pub(super) kernels: Kernels,
+    pub(super) updates: Vec<Bound>,
+    pub(super) metrics: Buffer,
+    architecture: Architecture,
+    parameters: Vec<Parameter>,
+    places: Arena,
+    weights: Vec<Buffer>,
+    gradients: Vec<Buffer>,
+    velocities: Vec<Buffer>,
+    arena: Vec<Buffer>,
+    plan: MemoryPlan,
+    options: NetworkOptions,
+}
+
+/// Makes the memory plan of a network on an adapter, without allocating anything.
+///
+/// # Errors
+/// [`GraphError`] that tells what does not fit.
+pub fn plan(
+    architecture: &Architecture,
+    options: &NetworkOptions,
+    facts: &AdapterFacts,
+) -> Result<MemoryPlan, GraphError> {
+    let parameters = lower::parameters(architecture, facts.max_binding);
+    let bytes = plan::place_parameters(&parameters, facts).bytes();
+    let graphs = graphs(architecture, options, facts);
+    let metrics = METRIC_SLOTS as u64 * 16;
+    let mut plan = MemoryPlan {
+        micro_batch: 0,
+        parameters: bytes,
+        gradients: if options.train { bytes } else { 0 },
+        momentum: if options.train && options.momentum { bytes } else { 0 },
+        arena: 0,
+        arena_unshared: 0,
+        metrics,
+    };
+    let (batch, micro_batch) = (options.batch, options.micro_batch);
+    let budget = Budget { batch, micro_batch, memory: options.memory };
+    let arena = |images| merged(&graphs, images, facts).iter().sum::<u64>();
+    let too_large = |images: usize| {
+        let largest = graphs.iter().filter_map(|g| plan::exceeds_binding(g, images, facts));
+        largest.max_by_key(|(_, bytes)| *bytes)
+    };
+    plan.micro_batch = plan::choose_micro_batch(&budget, plan.fixed(), facts, arena, too_large)?;
+    plan.arena = arena(plan.micro_batch);
+    let unshared = |graph: &Graph| {
+        let tensors = graph.tensors.iter().filter(|tensor| tensor.home == Home::Arena);
+        tensors.map(|tensor| tensor.layout.bytes(plan.micro_batch)).sum::<u64>()
+    };
+    plan.arena_unshared = graphs.iter().map(unshared).max().unwrap_or(0);
+    Ok(plan)
+}
+
+/// The graphs that share a network's arena, as read from a set of one image.
+fn graphs(
+    architecture: &Architecture,
+    options: &NetworkOptions,
+    facts: &AdapterFacts,
+) -> Vec<Graph> {
+    let source =
+        SourceShape { count: 1, height: 1, width: 1, channels: architecture.input().channels };
+    let passes: &[Pass] = if options.train { &[Pass::Infer, Pass::Train] } else { &[Pass::Infer] };
+    let lower = |&pass: &Pass| lower::lower(architecture, pass, source, &[(0, 1)], 1, facts);
+    passes.iter().map(lower).collect()
+}
+
+/// Sizes of the buffers in which any one of the graphs fits.
+fn merged(graphs: &[Graph], images: usize, facts: &AdapterFacts) -> Vec<u64> {
+    let mut sizes = Vec::new();
+    for graph in graphs {
+        let arena = plan::place(graph, images, facts);
+        sizes.resize(sizes.len().max(arena.buffers.len()), 0);
+        for (size, &wanted) in sizes.iter_mut().zip(&arena.buffers) {
+            *size = wanted.max(*size);
+        }
+    }
+    sizes
+}
+
+impl Network {
+    /// Allocates a network: parameters, gradients and momentum are zero.
+    ///
+    /// # Errors
+    /// [`GraphError`] if it does not fit the adapter, or a kernel cannot be built.
+    pub fn new(
+        gpu: Arc<Gpu>,
+        architecture: Architecture,
+        options: NetworkOptions,
+    ) -> Result<Self, GraphError> {
+        let facts = gpu.facts().clone();
+        let plan = plan(&architecture, &options, &facts)?;
+        let parameters = lower::parameters(&architecture, facts.max_binding);
+        let places = plan::place_parameters(&parameters, &facts);
+        let sizes = merged(&graphs(&architecture, &options, &facts), plan.micro_batch, &facts);
+        let all = |label: &str, sizes: &[u64]| -> Result<Vec<Buffer>, GraphError> {
+            sizes.iter().map(|&size| Ok(gpu.buffer(label, size)?)).collect()
+        };
+        let weights = all("parameters", &places.buffers)?;
+        let gradients = if options.train { all("gradients", &places.buffers)? } else { vec![] };
+        let momentum = options.train && options.momentum;
+        let velocities = if momentum { all("momentum", &places.buffers)? } else { vec![] };
+        let arena = all("arena", &sizes)?;
+        let metrics = gpu.buffer("metrics", plan.metrics)?;
+        let kernels = Kernels::new(Arc::clone(&gpu))?;
+        let mut network = Self {
+            kernels,
+            updates: Vec::new(),
+            metrics,
+            architecture,
+            parameters,
+            places,
+            weights,
+            gradients,
+            velocities,
+            arena,
+            plan,
+            options,
+        };
+        network.updates = network.bind_updates()?;
+        Ok(network)
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        self.kernels.gpu()
+    }
+
+    /// The architecture.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The memory plan it was allocated by.
+    pub fn plan(&self) -> &MemoryPlan {
+        &self.plan
+    }
+
+    /// Bytes of all buffers allocated for it; equal to the plan's.
+    pub fn allocated_bytes(&self) -> u64 {
+        let groups = [&self.weights, &self.gradients, &self.velocities, &self.arena];
+        let bytes = groups.into_iter().flatten().map(Buffer::size).sum::<u64>();
+        bytes + self.metrics.size()
+    }
+
+    /// The parameters in order.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Sets parameter `i` to stored values, paddings zero.
+    ///
+    /// # Errors
+    /// [`GraphError::Length`] or [`GraphError::Gpu`].
+    pub fn write_parameter(&self, i: usize, values: &[f32]) -> Result<(), GraphError> {
+        let parameter = &self.parameters[i];
+        let expected = parameter.layout.len(1);
+        if values.len() != expected {
+            let (name, found) = (parameter.layer.clone(), values.len());
+            return Err(GraphError::Length { name, expected, found });
+        }
+        Ok(self.gpu().write(&self.range(&self.weights, i), values)?)
+    }
+
+    /// The stored values of parameter `i`.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if the device fails.
+    pub fn read_parameter(&self, i: usize) -> Result<Vec<f32>, GraphError> {
+        Ok(self.gpu().read(&self.range(&self.weights, i))?)
+    }
+
+    /// The gradient of parameter `i` from the last training step, stored like the parameter.
+    ///
+    /// # Errors
+    /// [`GraphError::Length`] if the network was not made for training.
+    pub fn read_gradient(&self, i: usize) -> Result<Vec<f32>, GraphError> {
+        if self.gradients.is_empty() {
+            let name = self.parameters[i].layer.clone();
+            return Err(GraphError::Length { name, expected: 0, found: 0 });
+        }
+        Ok(self.gpu().read(&self.range(&self.gradients, i))?)
+    }
+
+    /// Binds a pass of the network to an image set.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the images have other channels than the network, or a kernel cannot be
+    /// built.
+    pub fn bind(&self, pass: Pass, source: Arc<ImageSource>) -> Result<Program, GraphError> {
+        if source.shape.channels != self.architecture.input().channels {
+            return Err(GraphError::Images {
+                found: format!("of {} channels", source.shape.channels),
+                expected: format!("{}", self.architecture.input().channels),
+            });
+        }
+        let facts = self.gpu().facts();
+        let (shape, samples) = (source.shape, source.shape.count);
+        let graph = lower::lower(&self.architecture, pass, shape, &source.ranges(), samples, facts);
+        let arena = plan::place(&graph, self.plan.micro_batch, facts);
+        let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
+            (Home::Parameter(i), _) => self.range(&self.weights, i),
+            (Home::Gradient(i), _) => self.range(&self.gradients, i),
+            (Home::Pixels(i), _) => source.shards[i].2.whole(),
+            (Home::Order, _) => source.order.whole(),
+            (Home::Labels, _) => source.labels.whole(),
+            (Home::Metrics, _) => self.metrics.whole(),
+            (Home::Arena, place) => {
+                let place = place.expect("every arena tensor of a node is placed");
+                let size = graph.tensors[tensor].layout.bytes(self.plan.micro_batch);
+                self.arena[place.buffer].whole().part(place.offset, size)
+            }
+        };
+        let logits = range(graph.logits);
+        let mut bound = Vec::with_capacity(graph.nodes.len());
+        for node in graph.nodes {
+            let buffers: Vec<BufferRange> = node.tensors.iter().map(|&t| range(t)).collect();
+            bound.push(self.bound(node.layer, node.op, &buffers)?);
+        }
+        let micro_batch = self.plan.micro_batch;
+        Ok(Program { pass, bound, source, logits, micro_batch })
+    }
+
+    fn bound(
+        &self,
+        layer: String,
+        op: Box<dyn Op>,
+        buffers: &[BufferRange],
+    ) -> Result<Bound, GraphError> {
+        let variant = ops::choose(&*op, self.gpu().facts(), &self.options.variants)?;
+        let launch = self.kernels.launch(&variant, &op.bindings(), buffers)?;
+        Ok(Bound { layer, op, launch })
+    }
+
+    /// The update of all parameters, in slices that fit a binding.
+    fn bind_updates(&self) -> Result<Vec<Bound>, GraphError> {
+        let mut updates = Vec::new();
+        let facts = self.gpu().facts();
+        let most = facts.max_binding / facts.storage_alignment * facts.storage_alignment;
+        for (i, gradients) in self.gradients.iter().enumerate() {
+            let size = self.weights[i].size();
+            for offset in (0..size).step_by(most as usize) {
+                let bytes = most.min(size - offset);
+                let len = bytes as usize / 4;
+                let mut buffers = vec![
+                    self.weights[i].whole().part(offset, bytes),
+                    gradients.whole().part(offset, bytes),
+                ];
+                let op: Box<dyn Op> = match self.velocities.get(i) {
+                    Some(velocities) => {
+                        buffers.push(velocities.whole().part(offset, bytes));
+                        Box::new(SgdMomentumUpdate { len })
+                    }
+                    None => Box::new(SgdUpdate { len }),
+                };
+                updates.push(self.bound("update".to_owned(), op, &buffers)?);
+            }
+        }
+        Ok(updates)
+    }
+
+    fn range(&self, buffers: &[Buffer], parameter: usize) -> BufferRange {
+        let place = self.places.places[parameter].expect("every parameter is placed");
+        let size = self.parameters[parameter].layout.bytes(1);
+        buffers[place.buffer].whole().part(place.offset, size)
+    }
+}

@@ -1,0 +1,250 @@
+//! A pass of a network bound to an image set, ready to be recorded.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lower::Pass;
+use super::{GraphError, ImageSource, METRIC_SLOTS, Network};
+use crate::gpu::{BufferRange, Readback};
+use crate::kernel::{Launch, Recorder, Step};
+use crate::ops::Op;
+
+/// An operation with its compiled kernel and buffers.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub layer: String,
+    pub op: Box<dyn Op>,
+    pub launch: Launch,
+}
+
+/// A pass of a network bound to an image set: all its launches, built once.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) pass: Pass,
+    pub(super) bound: Vec<Bound>,
+    pub(super) source: Arc<ImageSource>,
+    pub(super) logits: BufferRange,
+    pub(super) micro_batch: usize,
+}
+
+/// The batch to run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Batch {
+    /// Place of its first image in the order of samples.
+    pub first: usize,
+    /// Images in it.
+    pub count: usize,
+    /// Number of the training step, from 0; the metrics go to slot `number % METRIC_SLOTS`.
+    pub number: u32,
+    /// Seed of the dropout masks.
+    pub seed: u32,
+    /// Learning rate.
+    pub learning_rate: f32,
+    /// SGD momentum.
+    pub momentum: f32,
+}
+
+/// What a launch is, for reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchInfo {
+    /// The layer.
+    pub layer: String,
+    /// The operation.
+    pub op: &'static str,
+    /// The kernel variant.
+    pub variant: &'static str,
+}
+
+/// How long the launches of one kind took in a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaunchTime {
+    /// What was launched.
+    pub info: LaunchInfo,
+    /// Seconds, over all micro-batches.
+    pub seconds: f64,
+    /// Floating-point operations, over all micro-batches.
+    pub flop: u64,
+}
+
+impl Program {
+    /// Its launches in order.
+    pub fn launches(&self) -> Vec<LaunchInfo> {
+        self.bound.iter().map(Bound::info).collect()
+    }
+
+    /// The image set it reads.
+    pub fn source(&self) -> &Arc<ImageSource> {
+        &self.source
+    }
+
+    /// Records and submits a batch: micro-batch by micro-batch, and for training the update of all
+    /// parameters. Returns when it is submitted, not when it is done.
+    ///
+    /// # Errors
+    /// [`GraphError::Images`] if the batch reaches past the image set, [`GraphError::Gpu`] if the
+    /// device fails.
+    pub fn run(&self, network: &Network, batch: &Batch) -> Result<(), GraphError> {
+        let mut recorder = Recorder::new(&network.kernels);
+        self.record(network, batch, &mut recorder, |_, _| Ok(()))?;
+        Ok(recorder.submit()?)
+    }
+
+    /// Runs a batch and measures each launch: by timestamps where the adapter has them, else by the
+    /// wall clock from submission to completion of each. The flag tells which.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_timed(
+        &self,
+        network: &Network,
+        batch: &Batch,
+    ) -> Result<(Vec<LaunchTime>, bool), GraphError> {
+        let micro_batches = batch.count.div_ceil(self.micro_batch);
+        let launches = self.bound.len() * micro_batches + network.updates.len();
+        let timestamps = network.gpu().timestamps(launches as u32)?;
+        let timestamps = timestamps.filter(|_| launches <= 2048);
+        let mut order = Vec::with_capacity(launches);
+        let mut seconds = Vec::with_capacity(launches);
+        match &timestamps {
+            Some(timestamps) => {
+                let mut recorder = Recorder::timed(&network.kernels, timestamps);
+                self.record(network, batch, &mut recorder, |place, _| {
+                    order.push(place);
+                    Ok(())
+                })?;
+                recorder.submit()?;
+                let timed = recorder.timed_launches();
+                seconds = network.gpu().read_timestamps(timestamps, timed)?;
+            }
+            None => {
+                let mut recorder = Recorder::new(&network.kernels);
+                network.gpu().wait()?;
+                self.record(network, batch, &mut recorder, |place, recorder| {
+                    let start = Instant::now();
+                    recorder.submit()?;
+                    network.gpu().wait()?;
+                    order.push(place);
+                    seconds.push(start.elapsed().as_secs_f64());
+                    Ok(())
+                })?;
+            }
+        }
+        let times = self.collect(network, batch, &order, &seconds);
+        Ok((times, timestamps.is_some()))
+    }
+
+    fn collect(
+        &self,
+        network: &Network,
+        batch: &Batch,
+        order: &[usize],
+        seconds: &[f64],
+    ) -> Vec<LaunchTime> {
+        let all = || self.bound.iter().chain(&network.updates);
+        let mut sums = vec![0.0; all().count()];
+        for (&place, seconds) in order.iter().zip(seconds) {
+            sums[place] += seconds;
+        }
+        let time = |(bound, seconds): (&Bound, f64)| LaunchTime {
+            info: bound.info(),
+            seconds,
+            flop: bound.op.flop(batch.count as u64),
+        };
+        let used = if self.pass == Pass::Train { sums.len() } else { self.bound.len() };
+        all().zip(sums).take(used).map(time).collect()
+    }
+
+    /// Records a batch, calling `after` with the place of each launch once it is recorded.
+    fn record(
+        &self,
+        network: &Network,
+        batch: &Batch,
+        recorder: &mut Recorder<'_>,
+        mut after: impl FnMut(usize, &mut Recorder<'_>) -> Result<(), GraphError>,
+    ) -> Result<(), GraphError> {
+        self.check(batch)?;
+        for base in (0..batch.count).step_by(self.micro_batch) {
+            let images = self.micro_batch.min(batch.count - base) as u32;
+            let step = Step {
+                images,
+                image_base: base as u32,
+                sample_base: (batch.first + base) as u32,
+                accumulate: u32::from(base > 0),
+                ..batch.step()
+            };
+            let mut slot = recorder.step(&step)?;
+            for (place, bound) in self.bound.iter().enumerate() {
+                let flop = bound.op.flop(u64::from(images));
+                recorder.launch(&bound.launch, slot, images, flop);
+                after(place, recorder)?;
+                if recorder.is_full() || recorder.is_empty() {
+                    recorder.submit()?;
+                    slot = recorder.step(&step)?;
+                }
+            }
+        }
+        if self.pass == Pass::Train {
+            for (i, bound) in network.updates.iter().enumerate() {
+                let slot = recorder.step(&batch.step())?;
+                recorder.launch(&bound.launch, slot, 1, 0);
+                after(self.bound.len() + i, recorder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), GraphError> {
+        let count = self.source.count();
+        if batch.count == 0 || batch.first + batch.count > count {
+            return Err(GraphError::Images {
+                found: format!("a batch of {} from {}", batch.count, batch.first),
+                expected: format!("one within {count} images"),
+            });
+        }
+        Ok(())
+    }
+
+    /// The logits of the last micro-batch run, `(images, classes)`.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if the device fails.
+    pub fn read_logits(&self, network: &Network, images: usize) -> Result<Vec<f32>, GraphError> {
+        let classes = network.architecture().classes();
+        let stored: Vec<f32> = network.gpu().read(&self.logits)?;
+        let rows = stored.chunks_exact(classes.next_multiple_of(4)).take(images);
+        Ok(rows.flat_map(|row| row[..classes].iter().copied()).collect())
+    }
+}
+
+impl Network {
+    /// Starts to copy the metrics of the last [`METRIC_SLOTS`] batches to the host: four values a
+    /// batch, the sum of losses, the number of right predictions, the number of images, and 0.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if the device fails.
+    pub fn start_metrics(&self) -> Result<Readback, GraphError> {
+        Ok(self.gpu().start_read(&self.metrics.whole().part(0, METRIC_SLOTS as u64 * 16))?)
+    }
+}
+
+impl Batch {
+    fn step(&self) -> Step {
+        Step {
+            images: 1,
+            slot: self.number % METRIC_SLOTS as u32,
+            seed: self.seed,
+            number: self.number,
+            learning_rate: self.learning_rate,
+            momentum: self.momentum,
+            loss_scale: 1.0 / self.count as f32,
+            ..Step::default()
+        }
+    }
+}
+
+impl Bound {
+    fn info(&self) -> LaunchInfo {
+        let (layer, op) = (self.layer.clone(), self.op.name());
+        LaunchInfo { layer, op, variant: self.launch.variant }
+    }
+}

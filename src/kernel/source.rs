@@ -1,0 +1,89 @@
+//! From a template to complete WGSL.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use minijinja::Environment;
+use minijinja::syntax::SyntaxConfig;
+
+use super::{Binding, Dim, KernelError, Variant};
+
+/// Files that shaders include by name.
+const COMMON: &[(&str, &str)] = &[
+    ("common/step.wgsl", include_str!("../../shaders/common/step.wgsl")),
+    ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
+    ("common/conv_shuffle.wgsl", include_str!("../../shaders/common/conv_shuffle.wgsl")),
+    ("common/conv_tiled.wgsl", include_str!("../../shaders/common/conv_tiled.wgsl")),
+    ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
+    ("common/dropout.wgsl", include_str!("../../shaders/common/dropout.wgsl")),
+];
+
+/// The complete WGSL of a kernel: declarations generated from the operation's bindings and the
+/// variant's constants and dimensions, then the rendered template.
+///
+/// Templates are WGSL in which lines that start with `//@` are minijinja statements (loops that
+/// unroll at build time, includes) and `${name}` inserts a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The kernel's name.
+    pub name: &'static str,
+    /// WGSL with one entry point, `main`.
+    pub wgsl: String,
+}
+
+impl Source {
+    /// Renders `variant` for an operation that binds `bindings`.
+    ///
+    /// # Errors
+    /// [`KernelError::Template`] if the template does not render.
+    pub fn build(variant: &Variant, bindings: &[Binding]) -> Result<Self, KernelError> {
+        let failed = |source| KernelError::Template { kernel: variant.name, source };
+        let body = render(variant).map_err(failed)?;
+        let mut wgsl = String::new();
+        declare(&mut wgsl, variant, bindings);
+        wgsl.push_str(COMMON[0].1);
+        wgsl.push_str(COMMON[1].1);
+        wgsl.push_str(&body);
+        Ok(Self { name: variant.name, wgsl })
+    }
+}
+
+fn render(variant: &Variant) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    let mut syntax = SyntaxConfig::builder();
+    syntax.line_statement_prefix("//@").variable_delimiters("${", "}");
+    environment.set_syntax(syntax.build()?);
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    for (name, text) in COMMON {
+        environment.add_template(name, text)?;
+    }
+    environment.add_template(variant.name, variant.template)?;
+    let constants: BTreeMap<_, _> = variant.constants.iter().copied().collect();
+    environment.get_template(variant.name)?.render(minijinja::Value::from(constants))
+}
+
+fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding]) {
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(wgsl, "{text}");
+    };
+    for (name, value) in &variant.constants {
+        line(format_args!("const {name} = {value}u;"));
+    }
+    line(format_args!("struct Dims {{"));
+    for (name, dim) in &variant.dims {
+        let ty = match dim {
+            Dim::U(_) => "u32",
+            Dim::F(_) => "f32",
+        };
+        line(format_args!("    {name}: {ty},"));
+    }
+    line(format_args!("}}\n@group(1) @binding(1) var<uniform> dims: Dims;"));
+    for (place, Binding { name, ty, layout, .. }) in bindings.iter().enumerate() {
+        // One arena holds inputs and outputs, and a buffer bound twice in a dispatch must be bound
+        // with one usage; so all are read_write.
+        line(format_args!(
+            "@group(0) @binding({place}) var<storage, read_write> {name}: {ty}; // {layout}"
+        ));
+    }
+}

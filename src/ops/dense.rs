@@ -1,0 +1,342 @@
+//! Dense layers: forward with bias and ReLU, backward to data, backward to weights and bias.
+//!
+//! Weights lie in panels of 32 outputs, and an operation works on a slice: a run of panels that fits
+//! one binding of the adapter.
+
+use super::conv::prefer_shuffle;
+use super::{Data, Op, rounding};
+use crate::gpu::AdapterFacts;
+use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
+use crate::shape::{Layout, PANEL, padded};
+
+/// Which outputs of a dense layer an operation works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Inputs of the layer, a multiple of four.
+    pub inputs: usize,
+    /// All outputs of the layer.
+    pub outputs: usize,
+    /// The first output of the slice, a multiple of 32.
+    pub first: usize,
+    /// Outputs in the slice; a multiple of 32 unless it is the last.
+    pub count: usize,
+}
+
+/// `y = x * w + bias`, then ReLU if wanted: `(n, inputs)` to a slice of `(n, outputs)`.
+#[derive(Debug, Clone, Copy)]
+pub struct DenseForward {
+    /// The outputs computed.
+    pub slice: Slice,
+    /// True if negative outputs become 0.
+    pub relu: bool,
+}
+
+/// `dx = (x > 0) * (dx + dy * w^T)` over a slice of the outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct DenseBackwardData {
+    /// The outputs summed over.
+    pub slice: Slice,
+    /// True if this is not the first slice: the sum is added to `dx`.
+    pub accumulate: bool,
+}
+
+/// `grad = x^T * dy` for a slice of the outputs, the bias's gradient in each panel's last row.
+#[derive(Debug, Clone, Copy)]
+pub struct DenseBackwardWeights {
+    /// The outputs whose weights get gradients.
+    pub slice: Slice,
+}
+
+impl Slice {
+    /// All outputs of a layer.
+    pub fn whole(inputs: usize, outputs: usize) -> Self {
+        Self { inputs, outputs, first: 0, count: outputs }
+    }
+
+    /// The layout of the slice's weights.
+    pub fn weights(&self) -> Layout {
+        Layout::Panels { inputs: self.inputs, outputs: self.count }
+    }
+
+    fn panels(&self) -> usize {
+        self.count.div_ceil(PANEL)
+    }
+
+    fn in_quads(&self) -> usize {
+        self.inputs / 4
+    }
+
+    fn flop(&self) -> u64 {
+        (2 * self.inputs * self.count) as u64
+    }
+
+    fn dims(&self, flag: Option<(&'static str, bool)>) -> Vec<(&'static str, Dim)> {
+        let mut dims = vec![
+            ("in_quads", Dim::U(self.in_quads() as u32)),
+            ("out_quads", Dim::U(self.outputs.div_ceil(4) as u32)),
+            ("first_quad", Dim::U(self.first as u32 / 4)),
+            ("panels", Dim::U(self.panels() as u32)),
+        ];
+        dims.extend(flag.map(|(name, value)| (name, Dim::U(u32::from(value)))));
+        dims
+    }
+
+    /// Index of weight `(input, output)` of the slice, the output counted from the slice's first.
+    fn weight(&self, input: usize, output: usize) -> usize {
+        (output / PANEL * (self.inputs + 1) + input) * PANEL + output % PANEL
+    }
+}
+
+/// Images that an invocation of a shuffle variant computes: enough that a weight is used often,
+/// few enough for registers.
+const IMAGES: u32 = 16;
+
+fn shuffle_constants(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
+    let lanes = Lanes::of(facts);
+    let supported = lanes.clone().map(|_| ());
+    (lanes.unwrap_or(Lanes { shared: 4, group: 8 }), supported)
+}
+
+fn per_images(lanes: Lanes) -> Vec<(&'static str, u32)> {
+    vec![("IMAGES", IMAGES), ("LANES", lanes.shared), ("GROUP", lanes.group)]
+}
+
+fn blocks(items: usize, size: u32) -> u64 {
+    items.div_ceil(size as usize) as u64
+}
+
+impl Op for DenseForward {
+    fn name(&self) -> &'static str {
+        "dense_forward"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let whole = self.slice.count == self.slice.outputs;
+        let access = if whole { Access::Write } else { Access::Update };
+        vec![
+            Binding::quads("x", Layout::Rows(self.slice.inputs), Access::Read),
+            Binding::quads("w", self.slice.weights(), Access::Read),
+            Binding::quads("y", Layout::Rows(self.slice.outputs), access),
+        ]
+    }
+
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
+        let dims = self.slice.dims(Some(("relu", self.relu)));
+        let (lanes, supported) = shuffle_constants(facts);
+        let panels = self.slice.panels();
+        let mut variants = vec![
+            variant! {
+                "dense_forward_tiled",
+                constants: vec![],
+                dims: dims.clone(),
+                grid: Grid { tiles: panels as u64, items: 1, per_group: 32 },
+                proven: true,
+                supported: Ok(()),
+            },
+            variant! {
+                "dense_forward_shuffle",
+                constants: per_images(lanes),
+                dims,
+                grid: Grid {
+                    tiles: blocks(panels * PANEL / 4, lanes.group),
+                    items: 1,
+                    per_group: u64::from(IMAGES),
+                },
+                proven: true,
+                supported,
+            },
+        ];
+        prefer_shuffle(&mut variants, facts);
+        variants
+    }
+
+    fn flop(&self, images: u64) -> u64 {
+        images * self.slice.flop()
+    }
+
+    fn reference(&self, step: &Step, buffers: &mut [Data]) {
+        let [x, w, y] = buffers else { unreachable!("three bindings") };
+        let slice = self.slice;
+        for n in 0..step.images as usize {
+            for k in 0..slice.count {
+                let products =
+                    (0..slice.inputs).map(|c| x[n * slice.inputs + c] * w[slice.weight(c, k)]);
+                let sum = w[slice.weight(slice.inputs, k)] + products.sum::<f64>();
+                let value = if self.relu { sum.max(0.0) } else { sum };
+                y[n * padded(slice.outputs) + slice.first + k] = value;
+            }
+        }
+    }
+
+    fn tolerance(&self, _images: u64) -> f64 {
+        rounding(self.slice.inputs as u64)
+    }
+}
+
+impl Op for DenseBackwardData {
+    fn name(&self) -> &'static str {
+        "dense_backward_data"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let access = if self.accumulate { Access::Update } else { Access::Write };
+        vec![
+            Binding::quads("dy", Layout::Rows(self.slice.outputs), Access::Read),
+            Binding::quads("w", self.slice.weights(), Access::Read),
+            Binding::quads("x", Layout::Rows(self.slice.inputs), Access::Read),
+            Binding::quads("dx", Layout::Rows(self.slice.inputs), access),
+        ]
+    }
+
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
+        let dims = self.slice.dims(Some(("accumulate", self.accumulate)));
+        let (lanes, supported) = shuffle_constants(facts);
+        let quads = self.slice.in_quads();
+        let mut variants = vec![
+            variant! {
+                "dense_backward_data_tiled",
+                constants: vec![],
+                dims: dims.clone(),
+                grid: Grid { tiles: blocks(quads, 8), items: 1, per_group: 32 },
+                proven: true,
+                supported: Ok(()),
+            },
+            variant! {
+                "dense_backward_data_shuffle",
+                constants: per_images(lanes),
+                dims,
+                grid: Grid {
+                    tiles: blocks(quads, lanes.group),
+                    items: 1,
+                    per_group: u64::from(IMAGES),
+                },
+                proven: true,
+                supported,
+            },
+        ];
+        prefer_shuffle(&mut variants, facts);
+        variants
+    }
+
+    fn flop(&self, images: u64) -> u64 {
+        images * self.slice.flop()
+    }
+
+    fn reference(&self, step: &Step, buffers: &mut [Data]) {
+        let [dy, w, x, dx] = buffers else { unreachable!("four bindings") };
+        let slice = self.slice;
+        for n in 0..step.images as usize {
+            for c in 0..slice.inputs {
+                let row = n * padded(slice.outputs) + slice.first;
+                let products = (0..slice.count).map(|k| dy[row + k] * w[slice.weight(c, k)]);
+                let at = n * slice.inputs + c;
+                let old = if self.accumulate { dx[at] } else { 0.0 };
+                let sum = old + products.sum::<f64>();
+                dx[at] = if x[at] > 0.0 { sum } else { 0.0 };
+            }
+        }
+    }
+
+    fn tolerance(&self, _images: u64) -> f64 {
+        rounding(self.slice.count as u64)
+    }
+}
+
+impl Op for DenseBackwardWeights {
+    fn name(&self) -> &'static str {
+        "dense_backward_weights"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        vec![
+            Binding::quads("x", Layout::Rows(self.slice.inputs), Access::Read),
+            Binding::quads("dy", Layout::Rows(self.slice.outputs), Access::Read),
+            Binding::quads("grad", self.slice.weights(), Access::Update),
+        ]
+    }
+
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
+        let dims = self.slice.dims(None);
+        let (lanes, supported) = shuffle_constants(facts);
+        let panels = self.slice.panels();
+        let tiled = (self.slice.inputs + 1).div_ceil(32) * panels;
+        let quads = self.slice.in_quads().min(8) as u32;
+        let rows = blocks(self.slice.in_quads(), quads);
+        let mut variants = vec![
+            variant! {
+                "dense_backward_weights_tiled",
+                constants: vec![],
+                dims: dims.clone(),
+                grid: Grid::fixed(tiled as u64),
+                proven: true,
+                supported: Ok(()),
+            },
+            variant! {
+                "dense_backward_weights_shuffle",
+                constants: vec![("QUADS", quads), ("LANES", lanes.shared), ("GROUP", lanes.group)],
+                dims,
+                grid: Grid::fixed(rows * blocks(panels * PANEL / 4, lanes.group)),
+                proven: true,
+                supported,
+            },
+        ];
+        prefer_shuffle(&mut variants, facts);
+        variants
+    }
+
+    fn flop(&self, images: u64) -> u64 {
+        images * self.slice.flop()
+    }
+
+    fn reference(&self, step: &Step, buffers: &mut [Data]) {
+        let [x, dy, grad] = buffers else { unreachable!("three bindings") };
+        let slice = self.slice;
+        for c in 0..=slice.inputs {
+            for k in 0..slice.count {
+                let images = 0..step.images as usize;
+                let products = images.map(|n| {
+                    let gradient = dy[n * padded(slice.outputs) + slice.first + k];
+                    if c < slice.inputs { x[n * slice.inputs + c] * gradient } else { gradient }
+                });
+                let at = slice.weight(c, k);
+                let old = if step.accumulate == 1 { grad[at] } else { 0.0 };
+                grad[at] = old + products.sum::<f64>();
+            }
+            // Columns past the last output have neither weights nor gradients.
+            for k in slice.count..slice.panels() * PANEL {
+                grad[slice.weight(c, k)] = 0.0;
+            }
+        }
+    }
+
+    fn tolerance(&self, images: u64) -> f64 {
+        rounding(images)
+    }
+}
+
+/// Smallest, odd, about the tiles of 4, 16 and 32, slices, and layers of VGG's classifier.
+fn slices() -> Vec<Slice> {
+    let sizes = [(4, 1), (8, 10), (12, 31), (16, 32), (20, 33), (36, 97), (128, 64), (512, 256)];
+    let mut slices: Vec<_> =
+        sizes.iter().map(|&(inputs, outputs)| Slice::whole(inputs, outputs)).collect();
+    slices.push(Slice { inputs: 40, outputs: 100, first: 32, count: 32 });
+    slices.push(Slice { inputs: 40, outputs: 100, first: 64, count: 36 });
+    slices
+}
+
+pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
+    let relu = |i: usize| i.is_multiple_of(2);
+    let op = |(i, slice)| Box::new(DenseForward { slice, relu: relu(i) }) as _;
+    slices().into_iter().enumerate().map(op).collect()
+}
+
+pub(super) fn backward_data_examples() -> Vec<Box<dyn Op>> {
+    let op = |slice: Slice| {
+        Box::new(DenseBackwardData { slice, accumulate: slice.first > 0 }) as Box<dyn Op>
+    };
+    slices().into_iter().map(op).collect()
+}
+
+pub(super) fn backward_weights_examples() -> Vec<Box<dyn Op>> {
+    slices().into_iter().map(|slice| Box::new(DenseBackwardWeights { slice }) as _).collect()
+}

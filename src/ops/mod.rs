@@ -1,0 +1,136 @@
+//! The operations: one file each, with the shape it works on, its f64 reference on the CPU, and its
+//! kernel variants.
+
+mod conv;
+mod conv_weights;
+mod dense;
+mod dropout;
+mod fill_halo;
+mod maxpool;
+mod metrics;
+mod reference;
+mod resize;
+mod sgd;
+mod softmax;
+
+use std::fmt::Debug;
+
+use crate::gpu::AdapterFacts;
+use crate::kernel::{Binding, KernelError, Step, Variant};
+
+pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
+pub use conv_weights::{ConvBackwardWeights, SumPartials};
+pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
+pub use dropout::{DropoutBackward, DropoutForward};
+pub use fill_halo::FillHalo;
+pub use maxpool::{MaxPoolBackward, MaxPoolForward};
+pub use metrics::MetricsUpdate;
+pub use reference::Data;
+pub use resize::ResizeBilinear;
+pub use sgd::{SgdMomentumUpdate, SgdUpdate};
+pub use softmax::SoftmaxCrossEntropy;
+
+/// An operation of a certain shape.
+pub trait Op: Debug + Send + Sync {
+    /// The registry name: field, then pass, such as `conv_forward`.
+    fn name(&self) -> &'static str;
+
+    /// The buffers it binds, in order.
+    fn bindings(&self) -> Vec<Binding>;
+
+    /// All its variants for an adapter, the preferred one first among those supported.
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant>;
+
+    /// Floating-point operations for `images` images: two for each multiply-add of convolutions and
+    /// dense layers, 0 for what is not counted as work.
+    fn flop(&self, _images: u64) -> u64 {
+        0
+    }
+
+    /// The result in f64 by plain loops: fills what the operation writes.
+    ///
+    /// `buffers` has one entry for each of [`Op::bindings`].
+    fn reference(&self, step: &Step, buffers: &mut [Data]);
+
+    /// The largest error allowed for a result: relative to the largest magnitude in the output,
+    /// as f32 rounding grows with the square root of the number of terms.
+    fn tolerance(&self, images: u64) -> f64;
+
+    /// Slots of the output that only count by their sum: how the work is split over them is the
+    /// variant's affair. 1 for an ordinary output.
+    fn partial_slots(&self) -> usize {
+        1
+    }
+
+    /// Contents of a binding read, where not any numbers will do: labels must be below the number
+    /// of classes, positions below four. `random` gives uniform numbers from 0 up to 1. For tests
+    /// and benches; `None` leaves the contents to them.
+    fn input(&self, _name: &str, _step: &Step, _random: &mut dyn FnMut() -> f64) -> Option<Data> {
+        None
+    }
+}
+
+/// An operation in the registry, with the shapes that tests and benches try.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The operation's name.
+    pub name: &'static str,
+    /// Awkward shapes and real ones.
+    pub examples: fn() -> Vec<Box<dyn Op>>,
+}
+
+/// Every operation there is.
+pub const REGISTRY: &[Entry] = &[
+    Entry { name: "resize_bilinear", examples: resize::examples },
+    Entry { name: "fill_halo", examples: fill_halo::examples },
+    Entry { name: "conv_forward", examples: conv::forward_examples },
+    Entry { name: "conv_filter_flip", examples: conv::flip_examples },
+    Entry { name: "conv_backward_data", examples: conv::backward_examples },
+    Entry { name: "conv_backward_weights", examples: conv_weights::examples },
+    Entry { name: "sum_partials", examples: conv_weights::sum_examples },
+    Entry { name: "maxpool_forward", examples: maxpool::forward_examples },
+    Entry { name: "maxpool_backward", examples: maxpool::backward_examples },
+    Entry { name: "dense_forward", examples: dense::forward_examples },
+    Entry { name: "dense_backward_data", examples: dense::backward_data_examples },
+    Entry { name: "dense_backward_weights", examples: dense::backward_weights_examples },
+    Entry { name: "dropout_forward", examples: dropout::forward_examples },
+    Entry { name: "dropout_backward", examples: dropout::backward_examples },
+    Entry { name: "softmax_cross_entropy", examples: softmax::examples },
+    Entry { name: "metrics_update", examples: metrics::examples },
+    Entry { name: "sgd_update", examples: sgd::plain_examples },
+    Entry { name: "sgd_momentum_update", examples: sgd::momentum_examples },
+];
+
+/// The variant of `op` to run on an adapter: the one named by `wanted` if it belongs to this
+/// operation, else the preferred one.
+///
+/// # Errors
+/// [`KernelError::NoVariant`] with the reasons if none is supported.
+pub fn choose(
+    op: &dyn Op,
+    facts: &AdapterFacts,
+    wanted: &[String],
+) -> Result<Variant, KernelError> {
+    let variants = op.variants(facts);
+    let place = wanted
+        .iter()
+        .find_map(|name| variants.iter().position(|v| v.name == name && v.supported.is_ok()))
+        .or_else(|| variants.iter().position(|variant| variant.supported.is_ok()));
+    match place {
+        Some(place) => Ok(variants[place].clone()),
+        None => Err(KernelError::NoVariant {
+            op: op.name(),
+            adapter: facts.name.clone(),
+            reasons: variants
+                .iter()
+                .map(|v| format!("{}: {}", v.name, v.supported.as_ref().err().map_or("", |e| e)))
+                .collect::<Vec<_>>()
+                .join("; "),
+        }),
+    }
+}
+
+/// Tolerance of a sum of `terms` products in f32.
+fn rounding(terms: u64) -> f64 {
+    4.0 * f64::from(f32::EPSILON) * (terms as f64).sqrt().max(4.0)
+}

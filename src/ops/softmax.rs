@@ -1,0 +1,109 @@
+//! Softmax with cross-entropy: losses, hits and the gradient of the logits.
+
+use super::{Data, Op};
+use crate::gpu::AdapterFacts;
+use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
+use crate::shape::{Layout, padded};
+
+/// For each image `(loss, hit)` and `dlogits = (softmax(logits) - onehot(label)) * loss_scale`,
+/// where the label is `labels[order[sample_base + i]]` and a hit is 1 if the first of the largest
+/// logits is the label's.
+#[derive(Debug, Clone, Copy)]
+pub struct SoftmaxCrossEntropy {
+    /// Classes: columns of the logits.
+    pub classes: usize,
+    /// Length of the order of samples.
+    pub samples: usize,
+    /// Number of labels: images in the set.
+    pub labels: usize,
+}
+
+impl Op for SoftmaxCrossEntropy {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        vec![
+            Binding::words("order", Layout::Words(self.samples), Access::Read),
+            Binding::words("labels", Layout::Words(self.labels), Access::Read),
+            Binding::floats("logits", Layout::Rows(self.classes), Access::Read),
+            Binding::floats("dlogits", Layout::Rows(self.classes), Access::Write),
+            Binding::quads("outcome", Layout::Rows(2), Access::Write),
+        ]
+    }
+
+    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
+        vec![variant! {
+            "softmax_cross_entropy",
+            constants: vec![],
+            dims: vec![
+                ("classes", Dim::U(self.classes as u32)),
+                ("stride", Dim::U(padded(self.classes) as u32)),
+            ],
+            grid: Grid { tiles: 1, items: 1, per_group: 64 },
+            // Labels and the order of samples come from outside.
+            proven: false,
+            supported: Ok(()),
+        }]
+    }
+
+    fn reference(&self, step: &Step, buffers: &mut [Data]) {
+        let [order, labels, logits, dlogits, outcome] = buffers else {
+            unreachable!("five bindings")
+        };
+        let scale = f64::from(step.loss_scale);
+        for n in 0..step.images as usize {
+            let sample = order.words()[step.sample_base as usize + n] as usize;
+            let label = labels.words()[sample] as usize;
+            let row = n * padded(self.classes);
+            let first_larger =
+                |best, k| if logits[row + k] > logits[row + best] { k } else { best };
+            let best = (1..self.classes).fold(0, first_larger);
+            let shifted = |k: usize| logits[row + k] - logits[row + best];
+            let sum: f64 = (0..self.classes).map(|k| shifted(k).exp()).sum();
+            for k in 0..self.classes {
+                let target = if k == label { 1.0 } else { 0.0 };
+                dlogits[row + k] = (shifted(k).exp() / sum - target) * scale;
+            }
+            outcome[n * 4] = sum.ln() - shifted(label);
+            outcome[n * 4 + 1] = if best == label { 1.0 } else { 0.0 };
+        }
+    }
+
+    /// The error of a device's `exp` and `log`, which may be some units in the last place.
+    fn tolerance(&self, _images: u64) -> f64 {
+        2e-5
+    }
+
+    /// Labels in range. Logits of the size of an odd image's are large enough to overflow `exp`,
+    /// those of every third image have ties.
+    fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+        let mut below = |bound: usize| (random() * bound as f64) as u32;
+        let layout = Layout::Rows(self.classes);
+        match name {
+            "order" => Some(Data::U((0..self.samples).map(|_| below(self.labels)).collect())),
+            "labels" => Some(Data::U((0..self.labels).map(|_| below(self.classes)).collect())),
+            "logits" => {
+                let logit = |i: usize| {
+                    let value = 2.0 * random() - 1.0;
+                    match i / padded(self.classes) {
+                        _ if layout.is_padding(i) => 0.0,
+                        image if image % 3 == 2 => (value * 2.0).round(),
+                        image if image % 2 == 1 => value * 1e4,
+                        _ => value * 5.0,
+                    }
+                };
+                Some(Data::F((0..layout.len(step.images as usize)).map(logit).collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn examples() -> Vec<Box<dyn Op>> {
+    let op = |&(classes, labels): &(usize, usize)| {
+        Box::new(SoftmaxCrossEntropy { classes, samples: 80, labels }) as _
+    };
+    [(1, 4), (2, 7), (10, 60), (13, 1), (1000, 100)].iter().map(op).collect()
+}

@@ -1,0 +1,341 @@
+//! The curves of a run as a picture: loss on the left, accuracy on the right, over the epochs.
+//!
+//! The picture is drawn once, as SVG by `plotters`; the PNG is that SVG rendered by `resvg` with
+//! the font in `assets/fonts`, so both show the same and no font need be installed.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder, ImageError};
+use plotters::coord::Shift;
+use plotters::drawing::DrawingAreaErrorKind;
+use plotters::element::DashedPathElement;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use resvg::{tiny_skia, usvg};
+use thiserror::Error;
+
+use super::axis::Axis;
+use super::history::{EpochRecord, History};
+use crate::weights::write_beside;
+
+/// Size of the picture in pixels: width, height.
+pub const SIZE: (u32, u32) = (1200, 500);
+
+/// DejaVu Sans, cut down to Latin, Greek and Cyrillic; its licence lies beside it.
+const FONT: &[u8] = include_bytes!("../../assets/fonts/plot-sans.ttf");
+/// The generic family: a browser has one, and the renderer of the PNG is given [`FONT`] for it.
+const FONT_FAMILY: &str = "sans-serif";
+
+// Blue and vermilion of Okabe and Ito's palette, which differ for every kind of colour vision;
+// line style and marker differ as well, for prints in grey.
+const TRAIN: RGBColor = RGBColor(0, 114, 178);
+const VALIDATION: RGBColor = RGBColor(213, 94, 0);
+const INK: RGBColor = RGBColor(40, 40, 40);
+const GRID: RGBColor = RGBColor(222, 222, 222);
+
+const LINE_WIDTH: u32 = 2;
+const MARKER: i32 = 4;
+const DASH: i32 = 9;
+const GAP: i32 = 5;
+const LEGEND_HEIGHT: i32 = 34;
+const LEGEND_SAMPLE: i32 = 36;
+const NOTE_HEIGHT: i32 = 22;
+/// More markers than this on one curve run into each other.
+const MOST_MARKERS: usize = 24;
+/// The loss axis shows any change that the history file keeps, ...
+const LOSS_SPAN: f64 = 1e-6;
+/// ... the accuracy axis spans a tenth, so that a few images more or less look like few.
+const ACCURACY_SPAN: f64 = 0.1;
+/// Values beyond this are not drawn: the axis would show nothing else, nor have room for its labels.
+const HIGHEST_DRAWN: f64 = 1e12;
+/// Longest title that fits the width.
+const LONGEST_TITLE: usize = 90;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type DrawError = DrawingAreaErrorKind<io::Error>;
+type Value = fn(&EpochRecord) -> f64;
+
+/// Why the curves could not be drawn or written.
+#[derive(Debug, Error)]
+pub enum PlotError {
+    /// The history has no epoch to draw.
+    #[error("the history has no epochs: nothing to draw")]
+    NoEpochs,
+    /// Drawing the SVG failed.
+    #[error("cannot draw the curves")]
+    Draw(#[from] DrawingAreaErrorKind<io::Error>),
+    /// The drawn SVG could not be read back for the PNG.
+    #[error("cannot render the curves as pixels")]
+    Render(#[from] usvg::Error),
+    /// There was no memory for the pixels.
+    #[error("cannot allocate a picture of {width}x{height} pixels")]
+    Pixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// Encoding the PNG failed.
+    #[error("cannot encode the curves as PNG")]
+    Encode(#[from] ImageError),
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+}
+
+/// Draws the curves of `history` under `title` and writes them to the files `svg` and `png`, both
+/// of [`SIZE`]. Each file is replaced as a whole or not at all.
+///
+/// Values that are NaN, infinite or beyond 1e12 are left out, with a note in the picture; a title
+/// longer than 90 characters is cut.
+///
+/// ```
+/// use vgg_wgpu::train::history::History;
+/// use vgg_wgpu::train::plot::{PlotError, write_curves};
+///
+/// let empty = write_curves(&History::default(), "run", "a.svg".as_ref(), "a.png".as_ref());
+/// assert!(matches!(empty, Err(PlotError::NoEpochs)));
+/// ```
+///
+/// # Errors
+/// [`PlotError::NoEpochs`] of an empty history, [`PlotError::Write`] if a file cannot be written,
+/// the others if drawing fails.
+pub fn write_curves(
+    history: &History,
+    title: &str,
+    svg: &Path,
+    png: &Path,
+) -> Result<(), PlotError> {
+    let drawing = draw(history, title)?;
+    let pixels = render_png(&drawing)?;
+    for (path, bytes) in [(svg, drawing.as_bytes()), (png, pixels.as_slice())] {
+        write_beside(path, bytes)
+            .map_err(|source| PlotError::Write { path: path.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+/// One curve: its name in the legend, its looks, and its values over all epochs.
+struct Series {
+    name: &'static str,
+    color: RGBColor,
+    dashed: bool,
+    value: Value,
+}
+
+impl Series {
+    fn train(value: Value) -> Self {
+        Self { name: "train", color: TRAIN, dashed: false, value }
+    }
+
+    fn validation(value: Value) -> Self {
+        Self { name: "validation", color: VALIDATION, dashed: true, value }
+    }
+
+    /// The value of an epoch, if it can be drawn.
+    fn at(&self, record: &EpochRecord) -> Option<f64> {
+        let value = (self.value)(record);
+        can_draw(value).then_some(value)
+    }
+
+    /// Draws the curve's line through `points`, in pixels of `area`.
+    fn draw_line(&self, area: &Area, points: Vec<(i32, i32)>) -> Result<(), DrawError> {
+        let style = self.color.stroke_width(LINE_WIDTH);
+        if self.dashed {
+            area.draw(&DashedPathElement::new(points, DASH, GAP, style))
+        } else {
+            area.draw(&PathElement::new(points, style))
+        }
+    }
+
+    /// Draws the curve's marker about `(x, y)`, in pixels of `area`: a disc, a square if dashed.
+    fn draw_marker(&self, area: &Area, (x, y): (i32, i32)) -> Result<(), DrawError> {
+        let style = self.color.filled();
+        if self.dashed {
+            let corners = [(x - MARKER, y - MARKER), (x + MARKER, y + MARKER)];
+            area.draw(&Rectangle::new(corners, style))
+        } else {
+            area.draw(&Circle::new((x, y), MARKER, style))
+        }
+    }
+
+    /// Draws the curve over `epochs`; `place` maps an epoch and a value to pixels of `area`.
+    fn draw(
+        &self,
+        area: &Area,
+        epochs: &[EpochRecord],
+        place: impl Fn(f64, f64) -> (i32, i32),
+    ) -> Result<(), DrawError> {
+        let every = epochs.len().div_ceil(MOST_MARKERS).max(1);
+        // A value that cannot be drawn leaves a gap: a line across it would claim values there.
+        for stretch in self.drawable(epochs) {
+            let points: Vec<_> = stretch
+                .iter()
+                .filter_map(|r| Some(place(f64::from(r.epoch), self.at(r)?)))
+                .collect();
+            for point in points.iter().step_by(every) {
+                self.draw_marker(area, *point)?;
+            }
+            self.draw_line(area, points)?;
+        }
+        Ok(())
+    }
+
+    /// The stretches of epochs whose values can all be drawn.
+    fn drawable<'e>(&self, epochs: &'e [EpochRecord]) -> impl Iterator<Item = &'e [EpochRecord]> {
+        let value = self.value;
+        epochs
+            .chunk_by(move |a, b| can_draw(value(a)) == can_draw(value(b)))
+            .filter(move |stretch| stretch.first().is_some_and(|r| can_draw(value(r))))
+    }
+
+    /// Says which epochs have no drawable value, as `train at 3-5, 9`; `None` if all have one.
+    fn missing(&self, epochs: &[EpochRecord]) -> Option<String> {
+        const MOST: usize = 2;
+        let gaps: Vec<String> = epochs
+            .chunk_by(|a, b| self.at(a).is_none() == self.at(b).is_none())
+            .filter(|stretch| stretch.first().is_some_and(|r| self.at(r).is_none()))
+            .filter_map(|gap| match (gap.first()?.epoch, gap.last()?.epoch) {
+                (first, last) if first == last => Some(first.to_string()),
+                (first, last) => Some(format!("{first}-{last}")),
+            })
+            .collect();
+        let shown = gaps.get(..MOST).unwrap_or(&gaps).join(", ");
+        let more = if gaps.len() > MOST { ", ..." } else { "" };
+        (!gaps.is_empty()).then(|| format!("{} at {shown}{more}", self.name))
+    }
+}
+
+fn can_draw(value: f64) -> bool {
+    value.abs() <= HIGHEST_DRAWN
+}
+
+/// Draws both panels as an SVG document of [`SIZE`].
+fn draw(history: &History, title: &str) -> Result<String, PlotError> {
+    let epochs = history.epochs.as_slice();
+    if epochs.is_empty() {
+        return Err(PlotError::NoEpochs);
+    }
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
+        area.draw_text(&printable(title), &text(24, HPos::Center), (width / 2, 22))?;
+        let loss = [Series::train(|r| r.train_loss), Series::validation(|r| r.val_loss)];
+        draw_panel(&area, (0..width / 2, 40..height), ("loss", LOSS_SPAN), &loss, epochs)?;
+        let accuracy = [Series::train(|r| r.train_acc), Series::validation(|r| r.val_acc)];
+        draw_panel(
+            &area,
+            (width / 2..width, 40..height),
+            ("accuracy", ACCURACY_SPAN),
+            &accuracy,
+            epochs,
+        )?;
+        area.present()?;
+    }
+    Ok(svg)
+}
+
+/// Draws one panel into the part of `area` that spans `x` and `y`: legend, axes, curves, note.
+fn draw_panel(
+    area: &Area,
+    (x, y): (Range<i32>, Range<i32>),
+    (name, least_span): (&str, f64),
+    series: &[Series],
+    epochs: &[EpochRecord],
+) -> Result<(), DrawError> {
+    let values = series.iter().flat_map(|s| epochs.iter().filter_map(|r| s.at(r)));
+    let value_axis = Axis::values(values, least_span);
+    let epoch_axis = Axis::epochs(epochs.iter().map(|r| r.epoch));
+    let panel = area.clone().shrink((x.start, y.start), (x.end - x.start, y.end - y.start));
+    let mut chart = ChartBuilder::on(&panel)
+        .margin_left(10)
+        .margin_right(16)
+        .margin_top(LEGEND_HEIGHT)
+        .margin_bottom(NOTE_HEIGHT)
+        .x_label_area_size(46)
+        .y_label_area_size(72)
+        .build_cartesian_2d(epoch_axis, value_axis)?;
+    chart
+        .configure_mesh()
+        .x_desc("epoch")
+        .y_desc(name)
+        .label_style(text(17, HPos::Left))
+        .axis_desc_style(text(19, HPos::Left))
+        .axis_style(INK)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    for curve in series {
+        curve.draw(area, epochs, |epoch, value| chart.backend_coord(&(epoch, value)))?;
+    }
+    let (plot, _) = chart.plotting_area().get_pixel_range();
+    draw_legend(area, series, (plot.start, y.start + LEGEND_HEIGHT / 2))?;
+
+    let missing: Vec<String> = series.iter().filter_map(|s| s.missing(epochs)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let note = format!("NaN or huge, not drawn: {}", missing.join("; "));
+    area.draw_text(&note, &text(14, HPos::Left), (x.start + 12, y.end - NOTE_HEIGHT / 2))
+}
+
+/// Draws a row of line samples and names from `(x, y)` to the right. It stands above the plot,
+/// since any corner within may be where a curve runs.
+fn draw_legend(area: &Area, series: &[Series], (x, y): (i32, i32)) -> Result<(), DrawError> {
+    for (index, curve) in (0..).zip(series) {
+        let x = x + index * 130;
+        curve.draw_line(area, vec![(x, y), (x + LEGEND_SAMPLE, y)])?;
+        curve.draw_marker(area, (x + LEGEND_SAMPLE / 2, y))?;
+        area.draw_text(curve.name, &text(17, HPos::Left), (x + LEGEND_SAMPLE + 8, y))?;
+    }
+    Ok(())
+}
+
+fn text(size: i32, horizontal: HPos) -> TextStyle<'static> {
+    let anchor = Pos::new(horizontal, VPos::Center);
+    TextStyle::from((FONT_FAMILY, size).into_font()).color(&INK).pos(anchor)
+}
+
+/// The title as XML can hold it, without control characters, and cut to the picture's width.
+fn printable(title: &str) -> String {
+    let plain = title.chars().map(|c| match c {
+        c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => ' ',
+        c => c,
+    });
+    let mut cut: String = plain.clone().take(LONGEST_TITLE).collect();
+    if plain.count() > LONGEST_TITLE {
+        cut.push_str("...");
+    }
+    cut
+}
+
+/// Renders a drawn SVG to a PNG of its size, with text in [`FONT`] alone.
+fn render_png(svg: &str) -> Result<Vec<u8>, PlotError> {
+    let mut fonts = usvg::fontdb::Database::new();
+    fonts.load_font_data(FONT.to_vec());
+    fonts.set_sans_serif_family("DejaVu Sans");
+    let options = usvg::Options { fontdb: Arc::new(fonts), ..usvg::Options::default() };
+    let tree = usvg::Tree::from_str(svg, &options)?;
+
+    let (width, height) = SIZE;
+    let mut pixels =
+        tiny_skia::Pixmap::new(width, height).ok_or(PlotError::Pixels { width, height })?;
+    resvg::render(&tree, tiny_skia::Transform::identity(), &mut pixels.as_mut());
+    // The background is opaque, so the alpha channel says nothing.
+    let rgb: Vec<u8> =
+        pixels.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png).write_image(&rgb, width, height, ExtendedColorType::Rgb8)?;
+    Ok(png)
+}

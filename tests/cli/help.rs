@@ -1,0 +1,96 @@
+use std::process::Stdio;
+
+use crate::{end, fails, program, succeeds};
+
+/// Each subcommand with a default or a word that its help has to tell.
+const SUBCOMMANDS: &[(&str, &[&str])] = &[
+    (
+        "plan",
+        &["[default: vgg11]", "[default: 224]", "[default: 128]", "[default: the most that fits]"],
+    ),
+    ("adapters", &["--json", "[default: all]"]),
+    ("bench", &["[default: 32]", "[default: 5]", "[default: train]", "[default: 0.5]"]),
+    ("fetch", &["[default: the user's cache folder]", "--force"]),
+    ("shaders", &["[default: wgsl]", "[default: list all]"]),
+    ("completions", &["bash", "fish", "zsh", "powershell"]),
+];
+
+#[test]
+fn every_subcommand_explains_itself() {
+    let overview = succeeds(&["--help"]);
+    for (name, words) in SUBCOMMANDS {
+        assert!(overview.contains(&format!("  {name}")), "{name} is missing in:\n{overview}");
+        let help = succeeds(&[name, "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+        let example = format!("Example: vgg-wgpu {name}");
+        for word in words.iter().copied().chain([example.as_str(), "Usage:"]) {
+            assert!(help.contains(word), "{name}: no '{word}' in: {help}");
+        }
+    }
+}
+
+#[test]
+fn the_first_line_of_help_says_what_the_subcommand_does() {
+    let first = |name: &str| succeeds(&[name, "--help"]).lines().next().unwrap().to_owned();
+    assert!(first("plan").starts_with("Show a network's layers"), "{}", first("plan"));
+    assert!(first("bench").starts_with("Measure a network's steps"), "{}", first("bench"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    fails(&["no-such-thing"], 2, &["no-such-thing"]);
+    fails(&["plan", "--no-such-flag"], 2, &["--no-such-flag"]);
+    fails(&["bench", "--pass", "sideways"], 2, &["sideways", "train", "infer"]);
+    fails(&["bench", "--batch", "0"], 2, &["--batch", "at least 1"]);
+}
+
+#[test]
+fn the_version_is_the_crates() {
+    let version = format!("vgg-wgpu {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(succeeds(&["--version"]), version);
+}
+
+#[test]
+fn completions_know_the_subcommands() {
+    let script = succeeds(&["completions", "bash"]);
+    for (name, _) in SUBCOMMANDS {
+        assert!(script.contains(name), "{name} is missing");
+    }
+    assert!(script.contains("--micro-batch"));
+    for shell in ["zsh", "fish", "powershell", "elvish"] {
+        assert!(succeeds(&["completions", shell]).contains("adapters"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    for args in [["shaders", "--all"], ["completions", "bash"]] {
+        let mut command = program(&args);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {:?}", output.status);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure() {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: an_output_that_cannot_be_written_is_a_failure: needs /dev/full");
+        return;
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let child = program(&["shaders", "--all"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("could not write to the standard output"), "{stderr}");
+}
+
+#[test]
+fn without_arguments_the_help_is_shown() {
+    let ended = end(&mut program(&[]));
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("Usage: vgg-wgpu"), "{}", ended.stderr);
+}

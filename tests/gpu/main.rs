@@ -1,0 +1,10 @@
+//! Tests of the kernels: each against its f64 reference on this machine's adapter, and all of them
+//! through the shader compiler's other back ends.
+//!
+//! `WGPU_BACKEND` and `WGPU_ADAPTER_NAME` choose the adapter. Without any, tests that need one say
+//! so and pass, unless `VGG_REQUIRE_GPU=1`.
+
+mod contents;
+mod device;
+mod kernels;
+mod shaders;
