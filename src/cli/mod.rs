@@ -5,13 +5,15 @@ mod adapters;
 mod bench;
 mod common;
 mod completions;
-// mod eval;
+mod eval;
 mod fetch;
+mod model;
 mod plan;
-// mod predict;
+mod predict;
+mod progress;
 mod report;
 mod shaders;
-// mod train;
+mod train;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -33,10 +35,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     // A script's flags can be overridden by those that a person adds.
-    // #[command(args_override_self = true)]
-    // Train(train::TrainArgs),
-    // Eval(eval::EvalArgs),
-    // Predict(predict::PredictArgs),
+    #[command(args_override_self = true)]
+    Train(train::TrainArgs),
+    Eval(eval::EvalArgs),
+    Predict(predict::PredictArgs),
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
     Bench(bench::BenchArgs),
@@ -49,9 +51,9 @@ impl Cli {
     /// Runs the subcommand.
     pub fn run(&self) -> Result<()> {
         match &self.command {
-            // Command::Train(args) => train::run(args),
-            // Command::Eval(args) => eval::run(args),
-            // Command::Predict(args) => predict::run(args),
+            Command::Train(args) => train::run(args),
+            Command::Eval(args) => eval::run(args),
+            Command::Predict(args) => predict::run(args),
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),
             Command::Bench(args) => bench::run(args),

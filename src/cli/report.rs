@@ -6,6 +6,7 @@ use vgg_wgpu::data::{DataError, FetchError};
 use vgg_wgpu::gpu::GpuError;
 use vgg_wgpu::graph::GraphError;
 use vgg_wgpu::kernel::KernelError;
+use vgg_wgpu::train::TrainError;
 
 use super::common::OutputError;
 
@@ -39,6 +40,13 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(DataError::MissingFiles { .. }) = error.downcast_ref() {
         return Some("`vgg-wgpu fetch --dir DIR` downloads Fashion-MNIST into a folder");
     }
+    match error.downcast_ref() {
+        Some(TrainError::Diverged { .. }) => return Some("try a lower --lr"),
+        Some(TrainError::FolderTaken { .. }) => {
+            return Some("--out or --name gives the run another folder");
+        }
+        _ => {}
+    }
     match error.downcast_ref()? {
         FetchError::Exhausted { .. } => {
             Some("--mirror names another address; the program also holds images to train with")
@@ -51,7 +59,12 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
 
 /// The error of the device in an error of a layer above, which takes over its message.
 fn gpu_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a GpuError> {
-    let kernel = match error.downcast_ref() {
+    let graph = match error.downcast_ref() {
+        Some(TrainError::Gpu(error)) => return Some(error),
+        Some(TrainError::Graph(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    let kernel = match graph {
         Some(GraphError::Gpu(error)) => return Some(error),
         Some(GraphError::Kernel(error)) => Some(error),
         _ => error.downcast_ref(),

@@ -3,6 +3,7 @@
 mod adapter;
 mod buffer;
 mod error;
+mod ring;
 mod timing;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use adapter::{AdapterFacts, AdapterKind, list, preferred};
 pub use buffer::{Buffer, BufferRange, Readback};
 pub use error::GpuError;
+pub use ring::ReadRing;
 pub use timing::Timestamps;
 
 /// How a [`Gpu`] is opened.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::GraphError;
-use crate::shape::{FeatureMap, ShapeError, TAPS};
+use crate::shape::{FeatureMap, ShapeError, TAPS, padded};
 
 /// A block: `convolutions` 3x3 convolutions of `channels` outputs, each with ReLU, then 2x2 max
 /// pooling.
@@ -64,8 +64,10 @@ pub enum Layer {
     },
     /// Dense layer, with ReLU unless it is the last.
     Dense {
-        /// Stored inputs: for the first one `h * w * padded(c)`.
+        /// Stored inputs, a multiple of four: for the first one `h * w * padded(c)`.
         inputs: usize,
+        /// Inputs that carry values.
+        features: usize,
         /// The map that is flattened into the inputs, for the first one.
         flattened: Option<FeatureMap>,
         /// Outputs.
@@ -239,17 +241,20 @@ impl Architecture {
             map = map.pooled();
         }
         let mut inputs = map.flattened();
+        let mut features = map.height * map.width * map.channels;
         let mut flattened = Some(map);
         let widths = self.hidden.iter().chain([&self.classes]);
         for (i, &outputs) in widths.enumerate() {
             let relu = i < self.hidden.len();
-            let dense = Layer::Dense { inputs, flattened: flattened.take(), outputs, relu };
+            let flattened = flattened.take();
+            let dense = Layer::Dense { inputs, features, flattened, outputs, relu };
             layers.push((format!("dense{}", i + 1), dense));
             if relu && self.dropout > 0.0 {
                 let dropout = Layer::Dropout { columns: outputs, index: i as u32 };
                 layers.push((format!("dropout{}", i + 1), dropout));
             }
-            inputs = outputs.next_multiple_of(4);
+            inputs = padded(outputs);
+            features = outputs;
         }
         layers
     }
@@ -319,7 +324,7 @@ impl Layer {
     pub fn parameters(&self) -> u64 {
         match *self {
             Layer::Conv { input, output } => ((TAPS * input.channels + 1) * output.channels) as u64,
-            Layer::Dense { outputs, .. } => ((self.real_inputs() + 1) * outputs) as u64,
+            Layer::Dense { features, outputs, .. } => ((features + 1) * outputs) as u64,
             Layer::MaxPool { .. } | Layer::Dropout { .. } => 0,
         }
     }
@@ -330,17 +335,8 @@ impl Layer {
             Layer::Conv { input, output } => {
                 (2 * TAPS * input.channels * output.channels * output.height * output.width) as u64
             }
-            Layer::Dense { outputs, .. } => (2 * self.real_inputs() * outputs) as u64,
+            Layer::Dense { features, outputs, .. } => (2 * features * outputs) as u64,
             Layer::MaxPool { .. } | Layer::Dropout { .. } => 0,
-        }
-    }
-
-    /// Inputs of a dense layer without the padding of channels; 0 for other layers.
-    pub fn real_inputs(&self) -> usize {
-        match *self {
-            Layer::Dense { flattened: Some(map), .. } => map.height * map.width * map.channels,
-            Layer::Dense { inputs, .. } => inputs,
-            _ => 0,
         }
     }
 }
@@ -361,6 +357,13 @@ mod tests {
         let network =
             Architecture::builder().table("vgg16").unwrap().input(3, 224, 224).classes(1000);
         assert_eq!(network.build().unwrap().parameters(), 138_357_544);
+    }
+
+    #[test]
+    fn padded_inputs_are_not_parameters() {
+        let network = Architecture::builder().blocks(vec![Block { convolutions: 1, channels: 5 }]);
+        let network = network.input(1, 4, 4).hidden(vec![6]).classes(3).build().unwrap();
+        assert_eq!(network.parameters(), (9 + 1) * 5 + (2 * 2 * 5 + 1) * 6 + (6 + 1) * 3);
     }
 
     #[test]

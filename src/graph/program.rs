@@ -5,9 +5,12 @@ use std::time::Instant;
 
 use super::lower::Pass;
 use super::{GraphError, ImageSource, METRIC_SLOTS, Network};
-use crate::gpu::{BufferRange, Readback};
+use crate::gpu::{BufferRange, ReadRing, Readback};
 use crate::kernel::{Launch, Recorder, Step};
 use crate::ops::Op;
+
+/// Bytes of a batch's metrics.
+const METRIC_BYTES: u64 = 16;
 
 /// An operation with its compiled kernel and buffers.
 #[derive(Debug)]
@@ -223,7 +226,24 @@ impl Network {
     /// # Errors
     /// [`GraphError::Gpu`] if the device fails.
     pub fn start_metrics(&self) -> Result<Readback, GraphError> {
-        Ok(self.gpu().start_read(&self.metrics.whole().part(0, METRIC_SLOTS as u64 * 16))?)
+        Ok(self
+            .gpu()
+            .start_read(&self.metrics.whole().part(0, METRIC_SLOTS as u64 * METRIC_BYTES))?)
+    }
+
+    /// A ring to read the metrics of `capacity` batches through.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if its buffers cannot be made.
+    pub fn metrics_ring(&self, capacity: usize) -> Result<ReadRing, GraphError> {
+        Ok(ReadRing::new(self.gpu(), capacity, METRIC_BYTES)?)
+    }
+
+    /// The part of the device's memory that holds the metrics of batch `number`, of which the same
+    /// is true as of [`Network::start_metrics`].
+    pub fn metrics_of(&self, number: u32) -> BufferRange {
+        let slot = u64::from(number) % METRIC_SLOTS as u64;
+        self.metrics.whole().part(slot * METRIC_BYTES, METRIC_BYTES)
     }
 }
 

@@ -30,9 +30,9 @@ pub struct EpochRecord {
     pub val_loss: f64,
     /// Fraction of the validation images classified correctly, 0 to 1.
     pub val_acc: f64,
-    /// Wall time of the epoch, in seconds.
+    /// Wall time of the epoch, validation included, in seconds.
     pub seconds: f64,
-    /// Training images per second of that time.
+    /// Training images per second while training, validation left out.
     pub images_per_s: f64,
 }
 

@@ -1,7 +1,20 @@
-//! What a training run leaves behind: its history, the curves drawn from it, and a sentence on
-//! what went wrong, if something did.
+//! Training: initial weights, the loop, and what a run leaves behind (its history, the curves drawn
+//! from it, the model, and a sentence on what went wrong, if something did).
 
 mod axis;
 pub mod diagnosis;
+mod error;
+mod fit;
 pub mod history;
+mod init;
+mod model;
 pub mod plot;
+mod run_folder;
+mod trainer;
+
+pub use error::TrainError;
+pub use fit::{FitOptions, Observer, Phase, Progress};
+pub use init::Init;
+pub use model::{architecture_of, initialise, load, save};
+pub use run_folder::RunFolder;
+pub use trainer::{Metrics, Trainer, logits};

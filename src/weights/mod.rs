@@ -1,5 +1,17 @@
-//! Weights in and out of files.
+//! Weights in and out of files, in the layout and under the names that PyTorch's users expect.
+//!
+//! A network keeps its filters and dense weights in the layouts of its kernels
+//! ([`crate::shape::Layout`]); PyTorch's `(k, c, r, s)` filters and its flatten order of
+//! `c * h * w` exist only here.
 
+mod error;
+mod layout;
+mod model;
+mod names;
 mod write_beside;
 
+pub use error::WeightsError;
+pub use layout::{Columns, dense_from_torch, dense_to_torch, filter_from_torch, filter_to_torch};
+pub use model::{Description, LayerWeights, Model};
+pub use names::torch_names;
 pub(crate) use write_beside::write_beside;

@@ -1,0 +1,112 @@
+//! What a training run shows: a bar on a terminal, plain lines elsewhere, a row an epoch.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use vgg_wgpu::train::history::EpochRecord;
+use vgg_wgpu::train::{Observer, Phase, Progress, RunFolder, TrainError, Trainer};
+
+use super::common::{OutputError, say};
+
+/// Without a terminal a line is printed at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// Shows a run and keeps its epochs in its folder.
+pub struct Display {
+    folder: RunFolder,
+    epochs: u32,
+    bar: ProgressBar,
+    terminal: bool,
+    last_line: Instant,
+    /// The first line that could not be printed; the run goes on without.
+    outcome: Result<(), OutputError>,
+}
+
+impl Display {
+    /// Prints the head of the table.
+    pub fn new(folder: RunFolder, epochs: u32) -> Result<Self, OutputError> {
+        let bar = ProgressBar::no_length().with_style(style());
+        let terminal = !bar.is_hidden();
+        say("epoch  train loss  train acc  val loss  val acc  seconds  images/s")?;
+        Ok(Self { folder, epochs, bar, terminal, last_line: Instant::now(), outcome: Ok(()) })
+    }
+
+    /// Removes the bar.
+    pub fn finish(self) -> Result<(), OutputError> {
+        self.bar.finish_and_clear();
+        self.outcome
+    }
+
+    fn line(&mut self, line: &str) {
+        let printed = self.bar.suspend(|| say(line));
+        if self.outcome.is_ok() {
+            self.outcome = printed;
+        }
+    }
+}
+
+impl Observer for Display {
+    fn batch(&mut self, progress: &Progress) {
+        let Progress { epoch, phase, so_far, images, seconds } = *progress;
+        let rate = so_far.images as f64 / seconds;
+        let what = match phase {
+            Phase::Train => "train",
+            Phase::Validate => "validate",
+        };
+        let (loss, accuracy) = (so_far.loss(), so_far.accuracy());
+        if self.terminal {
+            self.bar.set_length(images);
+            self.bar.set_position(so_far.images);
+            self.bar.set_prefix(format!("epoch {epoch}/{} {what}", self.epochs));
+            let left = (images - so_far.images) as f64 / rate;
+            self.bar.set_message(format!(
+                "loss {loss:.4}, accuracy {accuracy:.4}, {rate:.1} images/s, {} left",
+                clock(left)
+            ));
+        } else if self.last_line.elapsed() >= LINE_EVERY && so_far.images < images {
+            self.last_line = Instant::now();
+            self.line(&format!(
+                "  epoch {epoch}/{} {what} {}/{images}: loss {loss:.4}, accuracy {accuracy:.4}, \
+                 {rate:.1} images/s",
+                self.epochs, so_far.images
+            ));
+        }
+    }
+
+    fn epoch(&mut self, trainer: &Trainer, record: &EpochRecord) -> Result<(), TrainError> {
+        let EpochRecord { epoch, train_loss, train_acc, val_loss, val_acc, seconds, images_per_s } =
+            *record;
+        self.line(&format!(
+            "{epoch:>5}  {train_loss:>10.4}  {train_acc:>9.4}  {val_loss:>8.4}  {val_acc:>7.4}  \
+             {seconds:>7.1}  {images_per_s:>8.1}"
+        ));
+        self.last_line = Instant::now();
+        self.folder.record(trainer.network(), record)
+    }
+}
+
+fn style() -> ProgressStyle {
+    let template = "{prefix} {bar:24} {pos}/{len} {msg}";
+    // The template is fixed; were it wrong, the plain bar would do.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Seconds as `1:02` or `1:02:03`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.round().max(0.0) as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_shows_hours_where_there_are_some() {
+        assert_eq!([0.4, 62.0, 3723.0].map(clock), ["0:00", "1:02", "1:02:03"]);
+    }
+}

@@ -1,0 +1,62 @@
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::history::HistoryError;
+use super::plot::PlotError;
+use crate::gpu::GpuError;
+use crate::graph::GraphError;
+use crate::weights::WeightsError;
+
+/// Why a training run ended early.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The loss of a batch is no longer a number.
+    #[error(
+        "the train loss became {loss} in epoch {epoch}, at image {images} of it: the run diverged"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Images trained on in this epoch, those of the batch included.
+        images: u64,
+        /// NaN or infinity.
+        loss: f64,
+    },
+    /// A set without images.
+    #[error("there are no {which} images")]
+    NoImages {
+        /// `train` or `test`.
+        which: &'static str,
+    },
+    /// The run folder already holds a run.
+    #[error("{} already holds a run; nothing was changed", path.display())]
+    FolderTaken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file or folder of the run could not be made.
+    #[error("cannot create {}", path.display())]
+    Create {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The history could not be written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The curves could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// The model could not be read or written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The network could not be built or run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}

@@ -1,0 +1,162 @@
+//! The training loop.
+
+use std::time::Instant;
+
+use super::history::{EpochRecord, History};
+use super::trainer::{Hyper, sweep};
+use super::{Metrics, TrainError, Trainer};
+use crate::data::permutation;
+
+/// How long and how fast a network learns. The defaults are those of "Dive into Deep Learning" 7.2.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FitOptions {
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images in a batch; the last one of an epoch may have fewer.
+    pub batch: usize,
+    /// Learning rate of SGD.
+    pub learning_rate: f32,
+    /// Momentum of SGD in PyTorch's form, `v = momentum v + gradient`; 0 for none. The network has
+    /// to be made with [`crate::graph::NetworkOptions::momentum`].
+    pub momentum: f32,
+    /// Seed of the order of images and of the dropout masks.
+    pub seed: u64,
+    /// True if each epoch takes the images in another order.
+    pub shuffle: bool,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self { epochs: 10, batch: 128, learning_rate: 0.05, momentum: 0.0, seed: 0, shuffle: true }
+    }
+}
+
+/// What an epoch is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Training on the training images.
+    Train,
+    /// Measuring over the test images.
+    Validate,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// What it is doing.
+    pub phase: Phase,
+    /// What was measured over the images of this phase so far.
+    pub so_far: Metrics,
+    /// All images of the phase.
+    pub images: u64,
+    /// Seconds since the phase began.
+    pub seconds: f64,
+}
+
+/// Told of a run as it goes on.
+pub trait Observer {
+    /// The metrics of another batch have arrived; those of later ones are on their way.
+    fn batch(&mut self, _progress: &Progress) {}
+
+    /// An epoch has ended.
+    ///
+    /// # Errors
+    /// Whatever keeps its result from being kept; it ends the run.
+    fn epoch(&mut self, trainer: &Trainer, record: &EpochRecord) -> Result<(), TrainError>;
+}
+
+impl Trainer {
+    /// Trains the network by stochastic gradient descent and measures it after each epoch.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] if a loss is no number, [`TrainError::Graph`] if the device fails,
+    /// and what `observer` reports.
+    pub fn fit(
+        &mut self,
+        options: &FitOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<History, TrainError> {
+        let mut history = History::default();
+        for epoch in 1..=options.epochs {
+            let start = Instant::now();
+            if options.shuffle {
+                self.shuffle(options.seed, epoch)?;
+            }
+            let trained = self.train_epoch(epoch, options, observer)?;
+            let train_seconds = start.elapsed().as_secs_f64();
+            let validated = self.validate(epoch, options.batch, observer)?;
+            let record = EpochRecord {
+                epoch,
+                train_loss: trained.loss(),
+                train_acc: trained.accuracy(),
+                val_loss: validated.loss(),
+                val_acc: validated.accuracy(),
+                seconds: start.elapsed().as_secs_f64(),
+                images_per_s: trained.images as f64 / train_seconds,
+            };
+            observer.epoch(self, &record)?;
+            history.epochs.push(record);
+        }
+        Ok(history)
+    }
+
+    fn shuffle(&self, seed: u64, epoch: u32) -> Result<(), TrainError> {
+        let source = self.train.source();
+        let order = permutation(source.count(), seed, u64::from(epoch));
+        Ok(source.set_order(self.network.gpu(), &order)?)
+    }
+
+    fn train_epoch(
+        &self,
+        epoch: u32,
+        options: &FitOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Metrics, TrainError> {
+        let images = self.train.source().count();
+        let batches = images.div_ceil(options.batch) as u32;
+        let hyper = Hyper {
+            number: batches.wrapping_mul(epoch - 1),
+            // Any 32 bits of the seed will do for the masks.
+            seed: options.seed as u32,
+            learning_rate: options.learning_rate,
+            momentum: options.momentum,
+        };
+        let mut report = reporter(epoch, Phase::Train, images, observer);
+        sweep(&self.network, &self.train, options.batch, hyper, |so_far| {
+            report(so_far);
+            match so_far.loss() {
+                loss if loss.is_finite() => Ok(()),
+                loss => Err(TrainError::Diverged { epoch, images: so_far.images, loss }),
+            }
+        })
+    }
+
+    fn validate(
+        &self,
+        epoch: u32,
+        batch: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Metrics, TrainError> {
+        let images = self.test.source().count();
+        let mut report = reporter(epoch, Phase::Validate, images, observer);
+        self.test(batch, |so_far| {
+            report(so_far);
+            Ok(())
+        })
+    }
+}
+
+fn reporter(
+    epoch: u32,
+    phase: Phase,
+    images: usize,
+    observer: &mut dyn Observer,
+) -> impl FnMut(Metrics) {
+    let start = Instant::now();
+    move |so_far| {
+        let seconds = start.elapsed().as_secs_f64();
+        observer.batch(&Progress { epoch, phase, so_far, images: images as u64, seconds });
+    }
+}
