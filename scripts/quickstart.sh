@@ -12,7 +12,7 @@ train_args=(
     --data embedded
     --arch vgg11 --ratio 4 --resize 32
     --init kaiming --lr 0.02 --momentum 0.9
-    --batch 64 --epochs 4
+    --batch 64 --epochs 3
 )
 
 # A run folder that is not there yet: an earlier run is kept.

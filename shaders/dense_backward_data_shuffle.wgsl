@@ -15,13 +15,15 @@ fn main(
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
     let d = dims;
-    let blocks = (d.in_quads + GROUP - 1u) / GROUP;
+    // Image blocks one after another read the same weights while these are in the cache.
+    let image_blocks = (step.images + IMAGES - 1u) / IMAGES;
     let group = group_index(workgroup, workgroups);
-    let first = group / blocks * IMAGES;
-    if first >= step.images {
+    let first = group % image_blocks * IMAGES;
+    let first_quad = group / image_blocks * GROUP;
+    if first_quad >= d.in_quads {
         return;
     }
-    let wanted = group % blocks * GROUP + invocation;
+    let wanted = first_quad + invocation;
     let quad = min(wanted, d.in_quads - 1u);
     let lane = subgroup_lane % LANES;
     //@ for i in range(loads)
@@ -32,25 +34,32 @@ fn main(
     //@ endfor
     // The last panel may have more columns than there are outputs.
     let quads = min(d.panels * 8u, d.out_quads - d.first_quad);
-    for (var k = 0u; k < quads; k++) {
-        let at = (k / 8u * (d.in_quads * 4u + 1u) + quad * 4u) * 8u + k % 8u;
-        let w_0 = w[at];
-        let w_1 = w[at + 8u];
-        let w_2 = w[at + 16u];
-        let w_3 = w[at + 24u];
+    var k = 0u;
+    //@ for steps in [2, 1]
+    for (; k + ${steps}u <= quads; k += ${steps}u) {
+        //@ for t in range(steps)
+        let at_${t} = ((k + ${t}u) / 8u * (d.in_quads * 4u + 1u) + quad * 4u) * 8u + (k + ${t}u) % 8u;
+        let block_${t} = transpose(
+            mat4x4<f32>(w[at_${t}], w[at_${t} + 8u], w[at_${t} + 16u], w[at_${t} + 24u])
+        );
         //@ for i in range(loads)
-        let out_${i} = dy[row_${i} + d.first_quad + k];
+        let out_${t}_${i} = dy[row_${i} + d.first_quad + k + ${t}u];
         //@ endfor
+        //@ endfor
+        // One image at a time keeps its sums in registers.
+        //@ for n in range(IMAGES)
+        //@ for t in range(steps)
         //@ for e in range(4)
-        {
-            let weights = vec4<f32>(w_0[${e}], w_1[${e}], w_2[${e}], w_3[${e}]);
-            //@ for n in range(IMAGES)
-            let v_${n} = subgroupShuffle(out_${n // LANES}[${e}], ${n % LANES}u);
-            sum_${n} = fma(vec4<f32>(v_${n}), weights, sum_${n});
-            //@ endfor
-        }
+        sum_${n} = fma(
+            vec4<f32>(subgroupShuffle(out_${t}_${n // LANES}[${e}], ${n % LANES}u)),
+            block_${t}[${e}],
+            sum_${n}
+        );
+        //@ endfor
+        //@ endfor
         //@ endfor
     }
+    //@ endfor
     if wanted != quad {
         return;
     }

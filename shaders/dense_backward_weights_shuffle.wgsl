@@ -40,18 +40,19 @@ fn main(
         let in_${q} = x[min(n + lane, step.images - 1u) * d.in_quads + c_${q}];
         //@ endfor
         //@ for i in range(LANES)
-        {
-            let image = min(n + ${i}u, step.images - 1u);
-            let gradient = dy[image * d.out_quads + column]
-                * select(0.0, used, n + ${i}u < step.images);
-            bias += gradient;
-            //@ for q in range(QUADS)
-            //@ for e in range(4)
-            let v_${q}_${e} = subgroupShuffle(in_${q}[${e}], ${i}u);
-            sum_${q}_${e} = fma(vec4<f32>(v_${q}_${e}), gradient, sum_${q}_${e});
-            //@ endfor
-            //@ endfor
-        }
+        let gradient_${i} = dy[min(n + ${i}u, step.images - 1u) * d.out_quads + column]
+            * select(0.0, used, n + ${i}u < step.images);
+        bias += gradient_${i};
+        //@ endfor
+        // One input at a time keeps its sums in registers.
+        //@ for q in range(QUADS)
+        //@ for e in range(4)
+        //@ for i in range(LANES)
+        sum_${q}_${e} = fma(
+            vec4<f32>(subgroupShuffle(in_${q}[${e}], ${i}u)), gradient_${i}, sum_${q}_${e}
+        );
+        //@ endfor
+        //@ endfor
         //@ endfor
     }
     if wanted != quad {

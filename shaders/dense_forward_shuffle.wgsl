@@ -15,13 +15,15 @@ fn main(
 ) {
     let d = dims;
     let inputs = d.in_quads * 4u;
-    let blocks = (d.panels * 8u + GROUP - 1u) / GROUP;
+    // Image blocks one after another read the same weights while these are in the cache.
+    let image_blocks = (step.images + IMAGES - 1u) / IMAGES;
     let group = group_index(workgroup, workgroups);
-    let first = group / blocks * IMAGES;
-    if first >= step.images {
+    let first = group % image_blocks * IMAGES;
+    let first_quad = group / image_blocks * GROUP;
+    if first_quad >= d.panels * 8u {
         return;
     }
-    let wanted = group % blocks * GROUP + invocation;
+    let wanted = first_quad + invocation;
     let quad = min(wanted, d.panels * 8u - 1u);
     let column = quad / 8u * (inputs + 1u) * 8u + quad % 8u;
     let lane = subgroup_lane % LANES;
@@ -31,20 +33,29 @@ fn main(
     //@ for n in range(IMAGES)
     var sum_${n} = vec4<f32>();
     //@ endfor
-    for (var c = 0u; c < d.in_quads; c++) {
+    var c = 0u;
+    //@ for steps in [2, 1]
+    for (; c + ${steps}u <= d.in_quads; c += ${steps}u) {
+        //@ for t in range(steps)
         //@ for i in range(loads)
-        let in_${i} = x[row_${i} + c];
+        let in_${t}_${i} = x[row_${i} + c + ${t}u];
         //@ endfor
         //@ for e in range(4)
-        {
-            let weights = w[column + (c * 4u + ${e}u) * 8u];
-            //@ for n in range(IMAGES)
-            let v_${n} = subgroupShuffle(in_${n // LANES}[${e}], ${n % LANES}u);
-            sum_${n} = fma(vec4<f32>(v_${n}), weights, sum_${n});
-            //@ endfor
-        }
+        let w_${t}_${e} = w[column + (c * 4u + ${t * 4 + e}u) * 8u];
+        //@ endfor
+        //@ endfor
+        // One image at a time keeps its sums in registers.
+        //@ for n in range(IMAGES)
+        //@ for t in range(steps)
+        //@ for e in range(4)
+        sum_${n} = fma(
+            vec4<f32>(subgroupShuffle(in_${t}_${n // LANES}[${e}], ${n % LANES}u)), w_${t}_${e}, sum_${n}
+        );
+        //@ endfor
+        //@ endfor
         //@ endfor
     }
+    //@ endfor
     let out = d.first_quad + quad;
     if wanted != quad || out >= d.out_quads {
         return;

@@ -128,18 +128,25 @@ fn slices(inputs: usize, outputs: usize, max_binding: u64) -> Vec<Slice> {
     firsts.map(|first| Slice { inputs, outputs, first, count: each.min(outputs - first) }).collect()
 }
 
-/// Builds the graph of a pass.
+/// Builds the graph of a pass, with kernels made for launches of `images` images.
 pub fn lower(
     network: &Architecture,
     pass: Pass,
+    images: usize,
     source: SourceShape,
     shards: &[(usize, usize)],
     samples: usize,
     facts: &AdapterFacts,
 ) -> Graph {
     let layers = network.layers();
-    let mut lowering =
-        Lowering { graph: Graph::default(), facts, layers: &layers, saved: Vec::new(), next: 0 };
+    let mut lowering = Lowering {
+        graph: Graph::default(),
+        facts,
+        images,
+        layers: &layers,
+        saved: Vec::new(),
+        next: 0,
+    };
     let x = lowering.input(network.input(), source, shards, samples);
     let logits = lowering.forward(x, pass, network.dropout());
     let dlogits = lowering.loss(logits, network.classes(), source.count, samples);
@@ -153,6 +160,7 @@ pub fn lower(
 struct Lowering<'a> {
     graph: Graph,
     facts: &'a AdapterFacts,
+    images: usize,
     layers: &'a [(String, Layer)],
     /// For each layer its input tensor, its positions (pooling) and its first parameter.
     saved: Vec<Saved>,
@@ -257,7 +265,8 @@ impl Lowering<'_> {
                     let y = self.arena(name, "output", Layout::Rows(outputs));
                     for slice in slices(inputs, outputs, self.facts.max_binding) {
                         let w = self.parameter(name, slice.weights());
-                        self.node(name, DenseForward { slice, relu }, &[x, w, y]);
+                        let op = DenseForward { slice, relu, images: self.images };
+                        self.node(name, op, &[x, w, y]);
                     }
                     x = y;
                 }
@@ -342,7 +351,7 @@ impl Lowering<'_> {
         for (i, &slice) in slices.iter().enumerate() {
             let home = Home::Parameter(saved.parameter + i);
             let w = self.tensor(String::new(), slice.weights(), home);
-            let op = DenseBackwardData { slice, accumulate: i > 0 };
+            let op = DenseBackwardData { slice, accumulate: i > 0, images: self.images };
             self.node(name, op, &[dy, w, x, dx]);
         }
         dx

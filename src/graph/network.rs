@@ -105,7 +105,7 @@ fn graphs(
     let source =
         SourceShape { count: 1, height: 1, width: 1, channels: architecture.input().channels };
     let passes: &[Pass] = if options.train { &[Pass::Infer, Pass::Train] } else { &[Pass::Infer] };
-    let lower = |&pass: &Pass| lower::lower(architecture, pass, source, &[(0, 1)], 1, facts);
+    let lower = |&pass: &Pass| lower::lower(architecture, pass, 1, source, &[(0, 1)], 1, facts);
     passes.iter().map(lower).collect()
 }
 
@@ -240,8 +240,10 @@ impl Network {
         }
         let facts = self.gpu().facts();
         let (shape, samples) = (source.shape, source.shape.count);
-        let graph = lower::lower(&self.architecture, pass, shape, &source.ranges(), samples, facts);
-        let arena = plan::place(&graph, self.plan.micro_batch, facts);
+        let images = self.plan.micro_batch;
+        let ranges = source.ranges();
+        let graph = lower::lower(&self.architecture, pass, images, shape, &ranges, samples, facts);
+        let arena = plan::place(&graph, images, facts);
         let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
             (Home::Parameter(i), _) => self.range(&self.weights, i),
             (Home::Gradient(i), _) => self.range(&self.gradients, i),

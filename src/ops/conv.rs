@@ -5,8 +5,12 @@ use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
-/// Rows of one column that an invocation of a shuffle variant computes; 7 divides 224, 112, ... 7.
-const ROWS: u32 = 7;
+/// Rows of one column that an invocation of a shuffle variant computes: the fewest rows read in all,
+/// of which each block of `rows` reads two more than it computes. 7 divides 224, 112, ... 7.
+fn rows_at_once(height: usize) -> u32 {
+    let read = |rows: &usize| height.div_ceil(*rows) * (rows + 2);
+    [7, 8, 4, 2].into_iter().min_by_key(read).map_or(7, |rows| rows as u32)
+}
 
 /// `y = max(x * w + bias, 0)`: `(n, h, w, c)` with a halo to `(n, h, w, k)`.
 #[derive(Debug, Clone, Copy)]
@@ -233,7 +237,7 @@ impl Plan {
             Self::Shuffle(lanes) => vec![
                 channels,
                 ("QUADS", quads_at_once(target)),
-                ("ROWS", ROWS),
+                ("ROWS", rows_at_once(target.height)),
                 ("LANES", lanes.shared),
                 ("GROUP", lanes.group),
             ],
@@ -248,7 +252,7 @@ impl Plan {
             ("in_quads", Dim::U(source.quads() as u32)),
             ("out_quads", Dim::U(target.quads() as u32)),
             ("out_halo", Dim::U(target.halo as u32)),
-            ("row_blocks", Dim::U((target.height as u32).div_ceil(ROWS))),
+            ("row_blocks", Dim::U((target.height as u32).div_ceil(rows_at_once(target.height)))),
         ]
     }
 
@@ -256,7 +260,8 @@ impl Plan {
         match self {
             Self::Shuffle(lanes) => Grid {
                 tiles: (target.quads() as u64).div_ceil(u64::from(quads_at_once(target))),
-                items: (target.width * target.height.div_ceil(ROWS as usize)) as u64,
+                items: (target.width * target.height.div_ceil(rows_at_once(target.height) as usize))
+                    as u64,
                 per_group: u64::from(lanes.group),
             },
             Self::Tiled => {

@@ -7,7 +7,9 @@ use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
 /// Rows of one column that an invocation of the shuffle variant takes at a time.
-const ROWS: u32 = 4;
+fn rows_at_once(height: usize) -> u32 {
+    if height <= 2 { 2 } else { 4 }
+}
 
 /// First pass: `partial[slot] = x^T * dy` over a share of the images' pixels, the bias in the last
 /// row. The number of slots differs by variant, so it is asked of [`ConvBackwardWeights::slots`].
@@ -56,7 +58,7 @@ impl ConvBackwardWeights {
             ("in_quads", Dim::U(self.x.quads() as u32)),
             ("out_quads", Dim::U(self.dy.quads() as u32)),
             ("dy_halo", Dim::U(self.dy.halo as u32)),
-            ("row_blocks", Dim::U((self.x.height as u32).div_ceil(ROWS))),
+            ("row_blocks", Dim::U((self.x.height as u32).div_ceil(rows_at_once(self.x.height)))),
             ("splits", Dim::U(splits)),
         ]
     }
@@ -80,7 +82,7 @@ impl ConvBackwardWeights {
             constants: vec![
                 ("CHANNELS", self.x.channels.min(4) as u32),
                 ("QUADS", quads),
-                ("ROWS", ROWS),
+                ("ROWS", rows_at_once(self.x.height)),
                 ("LANES", lanes.shared),
                 ("GROUP", lanes.group),
             ],

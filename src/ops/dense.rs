@@ -29,6 +29,8 @@ pub struct DenseForward {
     pub slice: Slice,
     /// True if negative outputs become 0.
     pub relu: bool,
+    /// Images that most launches have: tiles are made for them.
+    pub images: usize,
 }
 
 /// `dx = (x > 0) * (dx + dy * w^T)` over a slice of the outputs.
@@ -38,6 +40,8 @@ pub struct DenseBackwardData {
     pub slice: Slice,
     /// True if this is not the first slice: the sum is added to `dx`.
     pub accumulate: bool,
+    /// Images that most launches have: tiles are made for them.
+    pub images: usize,
 }
 
 /// `grad = x^T * dy` for a slice of the outputs, the bias's gradient in each panel's last row.
@@ -87,9 +91,11 @@ impl Slice {
     }
 }
 
-/// Images that an invocation of a shuffle variant computes: enough that a weight is used often,
-/// few enough for registers.
-const IMAGES: u32 = 16;
+/// Images that an invocation of a shuffle variant computes where launches have `images`: no more than
+/// there are, up to 16, as each weight loaded serves all of them; 32 brought nothing more.
+fn images_at_once(images: usize, lanes: Lanes) -> u32 {
+    (images.clamp(1, 16) as u32).next_multiple_of(8).next_multiple_of(lanes.shared)
+}
 
 fn shuffle_constants(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
     let lanes = Lanes::of(facts);
@@ -97,8 +103,8 @@ fn shuffle_constants(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
     (lanes.unwrap_or(Lanes { shared: 4, group: 8 }), supported)
 }
 
-fn per_images(lanes: Lanes) -> Vec<(&'static str, u32)> {
-    vec![("IMAGES", IMAGES), ("LANES", lanes.shared), ("GROUP", lanes.group)]
+fn per_images(images: u32, lanes: Lanes) -> Vec<(&'static str, u32)> {
+    vec![("IMAGES", images), ("LANES", lanes.shared), ("GROUP", lanes.group)]
 }
 
 fn blocks(items: usize, size: u32) -> u64 {
@@ -123,6 +129,7 @@ impl Op for DenseForward {
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.slice.dims(Some(("relu", self.relu)));
         let (lanes, supported) = shuffle_constants(facts);
+        let at_once = images_at_once(self.images, lanes);
         let panels = self.slice.panels();
         let mut variants = vec![
             variant! {
@@ -135,12 +142,12 @@ impl Op for DenseForward {
             },
             variant! {
                 "dense_forward_shuffle",
-                constants: per_images(lanes),
+                constants: per_images(at_once, lanes),
                 dims,
                 grid: Grid {
                     tiles: blocks(panels * PANEL / 4, lanes.group),
                     items: 1,
-                    per_group: u64::from(IMAGES),
+                    per_group: u64::from(at_once),
                 },
                 proven: true,
                 supported,
@@ -191,6 +198,7 @@ impl Op for DenseBackwardData {
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.slice.dims(Some(("accumulate", self.accumulate)));
         let (lanes, supported) = shuffle_constants(facts);
+        let at_once = images_at_once(self.images, lanes);
         let quads = self.slice.in_quads();
         let mut variants = vec![
             variant! {
@@ -203,12 +211,12 @@ impl Op for DenseBackwardData {
             },
             variant! {
                 "dense_backward_data_shuffle",
-                constants: per_images(lanes),
+                constants: per_images(at_once, lanes),
                 dims,
                 grid: Grid {
                     tiles: blocks(quads, lanes.group),
                     items: 1,
-                    per_group: u64::from(IMAGES),
+                    per_group: u64::from(at_once),
                 },
                 proven: true,
                 supported,
@@ -326,15 +334,16 @@ fn slices() -> Vec<Slice> {
 
 pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
     let relu = |i: usize| i.is_multiple_of(2);
-    let op = |(i, slice)| Box::new(DenseForward { slice, relu: relu(i) }) as _;
+    let op = |(i, slice)| Box::new(DenseForward { slice, relu: relu(i), images: 1 + 7 * i }) as _;
     slices().into_iter().enumerate().map(op).collect()
 }
 
 pub(super) fn backward_data_examples() -> Vec<Box<dyn Op>> {
-    let op = |slice: Slice| {
-        Box::new(DenseBackwardData { slice, accumulate: slice.first > 0 }) as Box<dyn Op>
+    let op = |(i, slice): (usize, Slice)| {
+        let accumulate = slice.first > 0;
+        Box::new(DenseBackwardData { slice, accumulate, images: 1 + 7 * i }) as Box<dyn Op>
     };
-    slices().into_iter().map(op).collect()
+    slices().into_iter().enumerate().map(op).collect()
 }
 
 pub(super) fn backward_weights_examples() -> Vec<Box<dyn Op>> {

@@ -7,4 +7,5 @@
 mod contents;
 mod device;
 mod kernels;
+mod overfit;
 mod shaders;
