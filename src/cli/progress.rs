@@ -1,5 +1,6 @@
 //! What a training run shows: a bar on a terminal, plain lines elsewhere, a row an epoch.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -73,7 +74,11 @@ impl Observer for Display {
         }
     }
 
-    fn epoch(&mut self, trainer: &Trainer, record: &EpochRecord) -> Result<(), TrainError> {
+    fn epoch(
+        &mut self,
+        trainer: &Trainer,
+        record: &EpochRecord,
+    ) -> Result<ControlFlow<()>, TrainError> {
         let EpochRecord { epoch, train_loss, train_acc, val_loss, val_acc, seconds, images_per_s } =
             *record;
         self.line(&format!(
@@ -81,7 +86,8 @@ impl Observer for Display {
              {seconds:>7.1}  {images_per_s:>8.1}"
         ));
         self.last_line = Instant::now();
-        self.folder.record(trainer.network(), record)
+        self.folder.record(trainer.network(), record)?;
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::history::{EpochRecord, History};
@@ -60,11 +61,15 @@ pub trait Observer {
     /// The metrics of another batch have arrived; those of later ones are on their way.
     fn batch(&mut self, _progress: &Progress) {}
 
-    /// An epoch has ended.
+    /// An epoch has ended; [`ControlFlow::Break`] makes it the last.
     ///
     /// # Errors
     /// Whatever keeps its result from being kept; it ends the run.
-    fn epoch(&mut self, trainer: &Trainer, record: &EpochRecord) -> Result<(), TrainError>;
+    fn epoch(
+        &mut self,
+        trainer: &Trainer,
+        record: &EpochRecord,
+    ) -> Result<ControlFlow<()>, TrainError>;
 }
 
 impl Trainer {
@@ -96,8 +101,10 @@ impl Trainer {
                 seconds: start.elapsed().as_secs_f64(),
                 images_per_s: trained.images as f64 / train_seconds,
             };
-            observer.epoch(self, &record)?;
             history.epochs.push(record);
+            if observer.epoch(self, &record)?.is_break() {
+                break;
+            }
         }
         Ok(history)
     }
