@@ -73,6 +73,9 @@ pub enum GraphError {
         /// What is expected.
         expected: String,
     },
+    /// A network that has no memory for gradients.
+    #[error("the network was made for inference: it has no gradients to train with")]
+    NotForTraining,
     /// A parameter's value has the wrong length.
     #[error("parameter {name} has {expected} elements, {found} were given")]
     Length {

@@ -217,11 +217,10 @@ impl Network {
     /// The gradient of parameter `i` from the last training step, stored like the parameter.
     ///
     /// # Errors
-    /// [`GraphError::Length`] if the network was not made for training.
+    /// [`GraphError::NotForTraining`], or [`GraphError::Gpu`] if the device fails.
     pub fn read_gradient(&self, i: usize) -> Result<Vec<f32>, GraphError> {
         if self.gradients.is_empty() {
-            let name = self.parameters[i].layer.clone();
-            return Err(GraphError::Length { name, expected: 0, found: 0 });
+            return Err(GraphError::NotForTraining);
         }
         Ok(self.gpu().read(&self.range(&self.gradients, i))?)
     }
@@ -229,9 +228,12 @@ impl Network {
     /// Binds a pass of the network to an image set.
     ///
     /// # Errors
-    /// [`GraphError`] if the images have other channels than the network, or a kernel cannot be
-    /// built.
+    /// [`GraphError`] if the images have other channels than the network, it is to train without
+    /// gradients, or a kernel cannot be built.
     pub fn bind(&self, pass: Pass, source: Arc<ImageSource>) -> Result<Program, GraphError> {
+        if pass == Pass::Train && !self.options.train {
+            return Err(GraphError::NotForTraining);
+        }
         if source.shape.channels != self.architecture.input().channels {
             return Err(GraphError::Images {
                 found: format!("of {} channels", source.shape.channels),

@@ -6,6 +6,9 @@
 
 mod contents;
 mod device;
+mod gradients;
 mod kernels;
+mod networks;
 mod overfit;
 mod shaders;
+mod training;
