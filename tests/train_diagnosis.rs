@@ -197,6 +197,8 @@ fn two_falling_losses_are_still_improving() {
     let found = of(&[(1.5, 1.4), (1.2, 1.1), (1.0, 0.95)]);
     assert_eq!(found, Some(Diagnosis::StillImproving { before: 1.4, last: 0.95 }));
     assert!(found.expect("found").to_string().contains("more epochs would help"));
+    // A fall that nobody would notice is none.
+    assert_eq!(of(&[(0.005, 0.002), (0.003, 0.001), (0.001, 0.0005)]), None);
     // One epoch's fall, or a fall of the train loss alone, is no trend.
     assert_eq!(of(&[(1.5, 1.4), (1.0, 0.95)]), None);
     assert_eq!(of(&[(1.5, 1.4), (1.2, 1.4), (1.0, 1.39)]), None);

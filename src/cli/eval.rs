@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_wgpu::data::Split;
+use vgg_wgpu::train::history::loss_text;
 
 use super::common::{
     AdapterArgs, AdapterReport, DataArgs, MemoryArgs, columns, positive, say, say_json,
@@ -82,7 +83,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         description.classes.len(),
         dataset.classes.len()
     );
-    let rows = model::probabilities(&network, &split)?;
+    let rows = model::log_probabilities(&network, &split)?;
     let report = Report {
         adapter: gpu.facts().into(),
         model: model::file(&args.model),
@@ -99,14 +100,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     say(format!("adapter   {}", gpu.facts()))?;
     say(format!("data      {dataset}"))?;
     say(format!("images    {}", report.images))?;
-    say(format!("loss      {:.4}", report.loss))?;
+    say(format!("loss      {}", loss_text(report.loss)))?;
     say(format!("accuracy  {:.4}\n", report.accuracy))?;
     Ok(say(table(&report.classes).trim_end())?)
 }
 
-/// Mean negative logarithm of the right class's probability.
+/// Mean cross-entropy: the negative log-probability of the right class.
 fn loss(rows: &[Vec<f64>], split: &Split) -> f64 {
-    let of = |(row, &label): (&Vec<f64>, &u8)| -row[usize::from(label)].ln();
+    let of = |(row, &label): (&Vec<f64>, &u8)| -row[usize::from(label)];
     rows.iter().zip(&split.labels).map(of).sum::<f64>() / rows.len() as f64
 }
 

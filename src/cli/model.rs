@@ -39,8 +39,8 @@ pub fn open(
     Ok((network, model.description))
 }
 
-/// The probabilities of the classes for each image, with a bar on a terminal.
-pub fn probabilities(network: &Network, split: &Split) -> Result<Vec<Vec<f64>>> {
+/// The natural logarithms of the classes' probabilities for each image, with a bar on a terminal.
+pub fn log_probabilities(network: &Network, split: &Split) -> Result<Vec<Vec<f64>>> {
     let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::new(split.len() as u64),
         false => ProgressBar::hidden(),
@@ -50,21 +50,21 @@ pub fn probabilities(network: &Network, split: &Split) -> Result<Vec<Vec<f64>>> 
     let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let rows = train::logits(network, split, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
-    Ok(rows?.iter().map(|row| softmax(row)).collect())
+    Ok(rows?.iter().map(|row| log_softmax(row)).collect())
 }
 
-/// `exp(x - max) / sum`, in f64.
-fn softmax(logits: &[f32]) -> Vec<f64> {
+/// `x - ln(sum(exp(x)))` in f64, about the largest logit: finite however far apart they are.
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|&x| f64::from(x - most).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
+    let from_most = logits.iter().map(|&x| f64::from(x) - f64::from(most));
+    let of_sum = from_most.clone().map(f64::exp).sum::<f64>().ln();
+    from_most.map(|x| x - of_sum).collect()
 }
 
-/// Classes by falling probability, the lower index first where two are equal.
-pub fn ranked(probabilities: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+/// Classes by falling (log-)probability, the lower index first where two are equal.
+pub fn ranked(row: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
     order
 }
 
@@ -73,10 +73,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probabilities_of_large_logits_add_up() {
-        let row = softmax(&[1e4, 1e4, -1e4]);
-        assert_eq!(row, [0.5, 0.5, 0.0]);
-        assert_eq!(ranked(&row), [0, 1, 2]);
-        assert_eq!(ranked(&[0.1, 0.7, 0.2]), [1, 2, 0]);
+    fn large_logits_stay_finite() {
+        let row = log_softmax(&[1e4, 1e4, -1e4]);
+        assert_eq!(row[..2], [0.5_f64.ln(); 2]);
+        assert!((row[2] - (-2e4 - 2.0_f64.ln())).abs() < 1e-9, "{row:?}");
+    }
+
+    #[test]
+    fn equal_classes_are_ranked_by_index() {
+        assert_eq!(ranked(&[-1.0, -1.0, -9.0]), [0, 1, 2]);
+        assert_eq!(ranked(&[-3.0, -0.5, -2.0]), [1, 2, 0]);
     }
 }

@@ -60,7 +60,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let split = decode(args, description.input)?;
     let gpu = args.adapter.open()?;
     let (network, _) = model::open(&args.model, &gpu, &args.memory, split.len())?;
-    let rows = model::probabilities(&network, &split)?;
+    let rows = model::log_probabilities(&network, &split)?;
     let report = |(file, row): (&PathBuf, &Vec<f64>)| Prediction {
         file: file.clone(),
         classes: top(row, &description.classes, args.top),
@@ -78,7 +78,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 }
 
 fn top(row: &[f64], classes: &[String], count: usize) -> Vec<ClassReport> {
-    let class = |i: usize| ClassReport { name: classes[i].clone(), probability: row[i] };
+    let class = |i: usize| ClassReport { name: classes[i].clone(), probability: row[i].exp() };
     model::ranked(row).into_iter().take(count).map(class).collect()
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use vgg_wgpu::train::history::EpochRecord;
+use vgg_wgpu::train::history::{EpochRecord, loss_text};
 use vgg_wgpu::train::{Observer, Phase, Progress, RunFolder, TrainError, Trainer};
 
 use super::common::{OutputError, say};
@@ -54,20 +54,20 @@ impl Observer for Display {
             Phase::Train => "train",
             Phase::Validate => "validate",
         };
-        let (loss, accuracy) = (so_far.loss(), so_far.accuracy());
+        let (loss, accuracy) = (loss_text(so_far.loss()), so_far.accuracy());
         if self.terminal {
             self.bar.set_length(images);
             self.bar.set_position(so_far.images);
             self.bar.set_prefix(format!("epoch {epoch}/{} {what}", self.epochs));
             let left = (images - so_far.images) as f64 / rate;
             self.bar.set_message(format!(
-                "loss {loss:.4}, accuracy {accuracy:.4}, {rate:.1} images/s, {} left",
+                "loss {loss}, accuracy {accuracy:.4}, {rate:.1} images/s, {} left",
                 clock(left)
             ));
         } else if self.last_line.elapsed() >= LINE_EVERY && so_far.images < images {
             self.last_line = Instant::now();
             self.line(&format!(
-                "  epoch {epoch}/{} {what} {}/{images}: loss {loss:.4}, accuracy {accuracy:.4}, \
+                "  epoch {epoch}/{} {what} {}/{images}: loss {loss}, accuracy {accuracy:.4}, \
                  {rate:.1} images/s",
                 self.epochs, so_far.images
             ));
@@ -79,10 +79,10 @@ impl Observer for Display {
         trainer: &Trainer,
         record: &EpochRecord,
     ) -> Result<ControlFlow<()>, TrainError> {
-        let EpochRecord { epoch, train_loss, train_acc, val_loss, val_acc, seconds, images_per_s } =
-            *record;
+        let EpochRecord { epoch, train_acc, val_acc, seconds, images_per_s, .. } = *record;
+        let [train_loss, val_loss] = [record.train_loss, record.val_loss].map(loss_text);
         self.line(&format!(
-            "{epoch:>5}  {train_loss:>10.4}  {train_acc:>9.4}  {val_loss:>8.4}  {val_acc:>7.4}  \
+            "{epoch:>5}  {train_loss:>10}  {train_acc:>9.4}  {val_loss:>8}  {val_acc:>7.4}  \
              {seconds:>7.1}  {images_per_s:>8.1}"
         ));
         self.last_line = Instant::now();

@@ -70,9 +70,11 @@ pub struct LaunchTime {
 }
 
 impl Program {
-    /// Its launches in order.
-    pub fn launches(&self) -> Vec<LaunchInfo> {
-        self.bound.iter().map(Bound::info).collect()
+    /// What a batch launches, in order: for training the updates of the parameters of `network`, the
+    /// one it was bound to, come last.
+    pub fn launches(&self, network: &Network) -> Vec<LaunchInfo> {
+        let updates = if self.pass == Pass::Train { network.updates.as_slice() } else { &[] };
+        self.bound.iter().chain(updates).map(Bound::info).collect()
     }
 
     /// The image set it reads.

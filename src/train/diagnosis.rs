@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::history::{EpochRecord, History};
+use super::history::{EpochRecord, History, loss_text};
 
 /// A loss within this fraction of `ln(classes)` is the loss of guessing: a network that learnt
 /// nothing stays within a few tenths of a per cent, one that learns leaves the band in an epoch.
@@ -27,8 +27,8 @@ const FAR_ABOVE_GUESSING: f64 = 2.0;
 const RISE: f64 = 0.05;
 /// ... and twice as much is asked for where only two epochs follow the best one.
 const RISE_OF_TWO: f64 = 0.10;
-/// Rises below this many nats do not matter, however large a fraction of a tiny loss they are.
-const RISE_NATS: f64 = 0.005;
+/// Changes below this many nats do not matter, however large a fraction of a tiny loss they are.
+const LEAST_NATS: f64 = 0.005;
 /// Fall of the train loss since the best epoch that shows that training went on.
 const TRAIN_FALL: f64 = 0.05;
 /// A validation loss without a new best for this many epochs stalls, if meanwhile ...
@@ -124,8 +124,9 @@ impl fmt::Display for Diagnosis {
             Self::Diverged { epoch, loss, classes } => write!(
                 f,
                 "from epoch {epoch} on the train loss was far above {:.3} = ln({classes}), the \
-                 loss of guessing, and ended at {loss:.4}: the run diverged; try a lower --lr",
-                guessing(classes)
+                 loss of guessing, and ended at {}: the run diverged; try a lower --lr",
+                guessing(classes),
+                loss_text(loss)
             ),
             Self::Guessing { loss, classes } => write!(
                 f,
@@ -250,7 +251,7 @@ fn over_fitting(epochs: &[EpochRecord]) -> Option<Diagnosis> {
     let fell_to = |fall: f64| last.train_loss <= (1.0 - fall) * best.train_loss;
 
     let rise = if since == 2 { RISE_OF_TWO } else { RISE };
-    let rose = recent - best.val_loss >= (rise * best.val_loss).max(RISE_NATS);
+    let rose = recent - best.val_loss >= (rise * best.val_loss).max(LEAST_NATS);
     let rising = since >= 2 && rose && fell_to(TRAIN_FALL);
     // Means of three on both sides, as the best epoch alone is best partly by luck.
     let around_best = mean_val(&epochs[best_index.saturating_sub(1)..=best_index + since.min(1)])?;
@@ -277,7 +278,8 @@ fn still_improving(epochs: &[EpochRecord]) -> Option<Diagnosis> {
         let step = 1.0 - STILL_FALLING_STEP;
         b < step * a && c < step * b && c < (1.0 - STILL_FALLING) * a
     };
-    let found = falls(before.val_loss, middle.val_loss, last.val_loss)
+    let found = before.val_loss - last.val_loss >= LEAST_NATS
+        && falls(before.val_loss, middle.val_loss, last.val_loss)
         && falls(before.train_loss, middle.train_loss, last.train_loss);
     found.then_some(Diagnosis::StillImproving { before: before.val_loss, last: last.val_loss })
 }

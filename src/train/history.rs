@@ -36,6 +36,17 @@ pub struct EpochRecord {
     pub images_per_s: f64,
 }
 
+/// A loss for people: four decimals, or few digits and an exponent where a run diverged.
+///
+/// ```
+/// use vgg_wgpu::train::history::loss_text;
+/// assert_eq!(loss_text(2.30258), "2.3026");
+/// assert_eq!(loss_text(7.7055e28), "7.71e28");
+/// ```
+pub fn loss_text(loss: f64) -> String {
+    if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.2e}") }
+}
+
 impl EpochRecord {
     /// The values of the row, in the order of [`COLUMNS`].
     fn fields(&self) -> [String; COLUMNS.len()] {

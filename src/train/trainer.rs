@@ -76,8 +76,8 @@ impl Trainer {
 
     /// The kernel variants that run, each once, in order of their names.
     pub fn variants(&self) -> Vec<&'static str> {
-        let launches = self.train.launches().into_iter().chain(self.test.launches());
-        let mut names: Vec<_> = launches.map(|launch| launch.variant).collect();
+        let launches = [&self.train, &self.test].map(|program| program.launches(&self.network));
+        let mut names: Vec<_> = launches.iter().flatten().map(|launch| launch.variant).collect();
         names.sort_unstable();
         names.dedup();
         names

@@ -5,6 +5,18 @@ use crate::{end, fails, program, succeeds};
 /// Each subcommand with a default or a word that its help has to tell.
 const SUBCOMMANDS: &[(&str, &[&str])] = &[
     (
+        "train",
+        &[
+            "[default: 10]",
+            "[default: 128]",
+            "[default: 0.05]",
+            "[default: xavier]",
+            "--no-shuffle",
+        ],
+    ),
+    ("eval", &["[default: test]", "--limit"]),
+    ("predict", &["[default: 3]", "--invert"]),
+    (
         "plan",
         &["[default: vgg11]", "[default: 224]", "[default: 128]", "[default: the most that fits]"],
     ),

@@ -2,10 +2,14 @@
 
 mod adapters;
 mod bench;
+mod eval;
 mod fetch;
 mod help;
 mod plan;
+mod readme;
+mod sets;
 mod shaders;
+mod train;
 
 use std::process::Command;
 
