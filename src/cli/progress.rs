@@ -86,8 +86,7 @@ impl Observer for Display {
              {seconds:>7.1}  {images_per_s:>8.1}"
         ));
         self.last_line = Instant::now();
-        self.folder.record(trainer.network(), record)?;
-        Ok(ControlFlow::Continue(()))
+        self.folder.epoch(trainer, record)
     }
 }
 

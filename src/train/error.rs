@@ -30,6 +30,9 @@ pub enum TrainError {
         /// `train` or `test`.
         which: &'static str,
     },
+    /// A batch that would hold no images.
+    #[error("a batch of 0 images was asked for; it takes at least 1")]
+    EmptyBatch,
     /// The run folder already holds a run.
     #[error("{} already holds a run; nothing was changed", path.display())]
     FolderTaken {

@@ -76,13 +76,16 @@ impl Trainer {
     /// Trains the network by stochastic gradient descent and measures it after each epoch.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`] if a loss is no number, [`TrainError::Graph`] if the device fails,
-    /// and what `observer` reports.
+    /// [`TrainError::EmptyBatch`] of batches without images, [`TrainError::Diverged`] if a loss is no
+    /// number, [`TrainError::Graph`] if the device fails, and what `observer` reports.
     pub fn fit(
         &mut self,
         options: &FitOptions,
         observer: &mut dyn Observer,
     ) -> Result<History, TrainError> {
+        if options.batch == 0 {
+            return Err(TrainError::EmptyBatch);
+        }
         let mut history = History::default();
         for epoch in 1..=options.epochs {
             let start = Instant::now();

@@ -1,10 +1,11 @@
 //! The folder of a run.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::history::{EpochRecord, History, HistoryWriter};
-use super::{TrainError, model, plot};
+use super::{Observer, TrainError, Trainer, model, plot};
 use crate::graph::Network;
 use crate::weights::write_beside;
 
@@ -71,5 +72,16 @@ impl RunFolder {
         self.history.epochs.push(*record);
         let (svg, png) = (file("curves.svg"), file("curves.png"));
         Ok(plot::write_curves(&self.history, &self.title, &svg, &png)?)
+    }
+}
+
+impl Observer for RunFolder {
+    fn epoch(
+        &mut self,
+        trainer: &Trainer,
+        record: &EpochRecord,
+    ) -> Result<ControlFlow<()>, TrainError> {
+        self.record(trainer.network(), record)?;
+        Ok(ControlFlow::Continue(()))
     }
 }

@@ -86,8 +86,12 @@ impl Trainer {
     /// Measures loss and accuracy over the whole test set.
     ///
     /// # Errors
-    /// [`TrainError::Graph`] if the device fails.
+    /// [`TrainError::EmptyBatch`] of batches without images, [`TrainError::Graph`] if the device
+    /// fails.
     pub fn evaluate(&self, batch: usize) -> Result<Metrics, TrainError> {
+        if batch == 0 {
+            return Err(TrainError::EmptyBatch);
+        }
         self.test(batch, |_| Ok(()))
     }
 
