@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and trains a small VGG on the Fashion-MNIST images embedded in
-# the program: a few minutes on two cores without a GPU. Further arguments go to `vgg-wgpu train`
+# Installs what is missing, builds, and trains a small VGG on Fashion-MNIST images embedded in the
+# program: a few minutes on two cores without a GPU. Further arguments go to `vgg-wgpu train`
 # and win over the ones below, as in: scripts/quickstart.sh --epochs 10
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # The book's network with a quarter of the channels. Kaiming weights and momentum: with the book's
-# settings, 10,000 images of 32 px stay at the loss of guessing for the first epochs.
+# settings, 10,000 images of 32 px stay at the loss of guessing for the first epochs. 9,000 of them
+# end in less than three minutes on two cores.
 train_args=(
-    --data embedded
+    --data embedded --limit 9000
     --arch vgg11 --ratio 4 --resize 32
-    --init kaiming --lr 0.02 --momentum 0.9
+    --init kaiming --lr 0.01 --momentum 0.9
     --batch 64 --epochs 3
 )
 
