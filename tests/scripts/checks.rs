@@ -90,6 +90,9 @@ fn quickstart_passes_further_arguments_on_and_says_where_the_curves_are() {
     machine.stub_quiet("cargo", &logging_cargo("exit 0"));
     let outcome = machine.run("scripts/quickstart.sh", &["--epochs", "1", "--out", "elsewhere"]);
     outcome.exits(0).called("cargo build --release --locked");
-    outcome.called("--data embedded --arch vgg11").called("--epochs 1 --out elsewhere |");
+    outcome
+        .called("--data embedded")
+        .called("--arch vgg11 --ratio 4")
+        .called("--epochs 1 --out elsewhere |");
     assert!(outcome.stdout.contains("curves: elsewhere/curves.png"), "{}", outcome.stdout);
 }
