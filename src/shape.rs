@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Outputs in one panel of a dense layer's weights; see [`Layout::Panels`].
@@ -52,6 +53,40 @@ pub enum ShapeError {
         /// Its number of elements (saturated).
         elements: u128,
     },
+}
+
+/// What stands between the blocks of a VGG and its dense layers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Head {
+    /// The last block's map is flattened as it is: "Dive into Deep Learning" 7.2.
+    #[default]
+    Flatten,
+    /// The last block's map is pooled to 7x7 by adaptive averaging first: torchvision's VGG.
+    AvgPool7,
+}
+
+/// What is done to values in `[0, 1]` before a network sees them: `(value - mean) / deviation`, for
+/// each channel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Subtracted.
+    pub mean: [f32; 3],
+    /// Divided by.
+    pub deviation: [f32; 3],
+}
+
+impl Normalisation {
+    /// That of ImageNet, which torchvision's weights were trained with.
+    pub const IMAGENET: Self =
+        Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+}
+
+impl Default for Normalisation {
+    /// Values stay as they are.
+    fn default() -> Self {
+        Self { mean: [0.0; 3], deviation: [1.0; 3] }
+    }
 }
 
 /// `c` rounded up to a multiple of four: the number of channels stored.

@@ -32,7 +32,7 @@ impl Init {
         };
         let weight = uniform(bound, outputs * fan_in);
         let bias = uniform(bias_bound, outputs);
-        LayerWeights { name, shape, weight, bias }
+        LayerWeights { name, shape, weight, bias, norm: None }
     }
 }
 

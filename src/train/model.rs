@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::{Init, TrainError};
 use crate::graph::{Architecture, Block, GraphError, Layer, Network, Parameter};
+use crate::shape::Head;
 use crate::weights::{
-    Columns, Description, LayerWeights, Model, WeightsError, dense_from_torch, dense_to_torch,
-    filter_from_torch, filter_to_torch,
+    Columns, Description, LayerWeights, Model, Preprocessing, WeightsError, dense_from_torch,
+    dense_to_torch, filter_from_torch, filter_to_torch,
 };
 
 /// A layer with weights.
@@ -88,7 +89,7 @@ impl Weighted {
             weight.extend(rows);
             bias.extend(biases);
         }
-        Ok(LayerWeights { name: self.name.clone(), shape: self.shape(), weight, bias })
+        Ok(LayerWeights { name: self.name.clone(), shape: self.shape(), weight, bias, norm: None })
     }
 }
 
@@ -113,7 +114,7 @@ fn weighted(network: &Network) -> Vec<Weighted> {
         next += network.parameters()[first..].iter().take_while(of_layer).count();
         Weighted { name, kind, parameters: first..next }
     };
-    names.into_iter().zip(kinds).map(place).collect()
+    names.into_iter().map(|name| name.layer).zip(kinds).map(place).collect()
 }
 
 fn describe(architecture: &Architecture, classes: Vec<String>) -> Description {
@@ -121,10 +122,14 @@ fn describe(architecture: &Architecture, classes: Vec<String>) -> Description {
     let block = |block: &Block| [block.convolutions, block.channels];
     Description {
         blocks: architecture.blocks().iter().map(block).collect(),
+        batch_norm: false,
+        head: Head::Flatten,
         hidden: architecture.hidden().to_vec(),
         dropout: architecture.dropout(),
         input: [input.channels, input.height, input.width],
         classes,
+        preprocessing: Preprocessing::default(),
+        origin: None,
     }
 }
 

@@ -8,10 +8,14 @@ mod error;
 mod layout;
 mod model;
 mod names;
+mod tensor;
 mod write_beside;
 
 pub use error::WeightsError;
 pub use layout::{Columns, dense_from_torch, dense_to_torch, filter_from_torch, filter_to_torch};
-pub use model::{Description, LayerWeights, Model};
-pub use names::torch_names;
+pub use model::{
+    CardMetrics, Description, LayerWeights, Model, NormWeights, Origin, Preprocessing,
+};
+pub use names::{LayerName, torch_names};
+pub use tensor::{Tensor, Values};
 pub(crate) use write_beside::write_beside;

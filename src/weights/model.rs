@@ -1,25 +1,31 @@
 //! A trained network in a file: safetensors (github.com/huggingface/safetensors) with the tensors
 //! that torchvision's VGG of the same table would have, and a description in the metadata.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, View, serialize};
+use safetensors::tensor::{Dtype, SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::{WeightsError, torch_names, write_beside};
+use super::{LayerName, Tensor, WeightsError, torch_names, write_beside};
+use crate::shape::{Head, Normalisation};
 
 /// The one key of the metadata. Its value is JSON: with one key a file's bytes do not depend on the
 /// order of a hash map.
 const KEY: &str = "vgg_wgpu";
 
-/// Which network a model file holds.
+/// Which network a model file holds, and what it was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// Convolutions and output channels of each block, channels as divided.
     pub blocks: Vec<[usize; 2]>,
+    /// True if each convolution is followed by batch normalisation.
+    #[serde(default)]
+    pub batch_norm: bool,
+    /// What stands between the blocks and the dense layers.
+    #[serde(default)]
+    pub head: Head,
     /// Widths of the hidden dense layers.
     pub hidden: Vec<usize>,
     /// Share dropped in training.
@@ -28,13 +34,65 @@ pub struct Description {
     pub input: [usize; 3],
     /// The name of each class.
     pub classes: Vec<String>,
+    /// What a picture goes through before the network sees it.
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+    /// Where the weights come from, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What a picture goes through before the network sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// If given, the shorter side is resized to this many pixels, and the middle of the input's
+    /// size is cut out; else the whole picture is resized to the input's size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// What is done to values in `[0, 1]`.
+    #[serde(default)]
+    pub normalisation: Normalisation,
+}
+
+/// Where weights come from: the part of a model card that no computation reads.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The program that wrote the file, with its version.
+    pub program: String,
+    /// The commit that the program was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The adapter that the weights were trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// The file that the weights were imported from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<String>,
+    /// What the last epoch of training measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<CardMetrics>,
+}
+
+/// What the last epoch of training measured; losses in nats, accuracies from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CardMetrics {
+    /// Epochs trained.
+    pub epoch: u32,
+    /// Mean cross-entropy over the training images.
+    pub train_loss: f64,
+    /// Fraction of the training images classified right.
+    pub train_acc: f64,
+    /// Mean cross-entropy over the validation images.
+    pub val_loss: f64,
+    /// Fraction of the validation images classified right.
+    pub val_acc: f64,
 }
 
 impl Description {
-    /// Names of the convolutions, then of the dense layers.
-    pub fn layer_names(&self) -> Vec<String> {
+    /// Names of the convolutions, then of the dense layers, with those of their normalisations.
+    pub fn layer_names(&self) -> Vec<LayerName> {
         let convolutions: Vec<usize> = self.blocks.iter().map(|block| block[0]).collect();
-        torch_names(&convolutions, self.hidden.len() + 1)
+        torch_names(&convolutions, self.batch_norm, self.hidden.len() + 1)
     }
 }
 
@@ -49,6 +107,25 @@ pub struct LayerWeights {
     pub weight: Vec<f32>,
     /// One value an output.
     pub bias: Vec<f32>,
+    /// The batch normalisation after it.
+    pub norm: Option<NormWeights>,
+}
+
+/// What a batch normalisation holds; each has one value a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormWeights {
+    /// Its name, as [`super::torch_names`] gives it.
+    pub name: String,
+    /// The scale, gamma.
+    pub weight: Vec<f32>,
+    /// The shift, beta.
+    pub bias: Vec<f32>,
+    /// Running mean, for inference.
+    pub running_mean: Vec<f32>,
+    /// Running (unbiased) variance, for inference.
+    pub running_var: Vec<f32>,
+    /// Training steps that the running statistics have seen.
+    pub num_batches_tracked: i64,
 }
 
 /// A network's description and weights.
@@ -71,19 +148,36 @@ impl Model {
         let description = serde_json::to_string(&self.description)
             .map_err(|source| WeightsError::Description { path: path.to_owned(), source })?;
         let metadata = HashMap::from([(KEY.to_owned(), description)]);
-        let tensors = self.layers.iter().flat_map(|layer| {
-            let bias_shape = vec![layer.bias.len()];
-            [
-                (format!("{}.weight", layer.name), Tensor(layer.shape.clone(), &layer.weight)),
-                (format!("{}.bias", layer.name), Tensor(bias_shape, &layer.bias)),
-            ]
-        });
-        let bytes = serialize(tensors, Some(metadata)).map_err(format)?;
+        let tensors = self.tensors();
+        let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+        let bytes = serialize(views, Some(metadata)).map_err(format)?;
         write_beside(path, &bytes).map_err(|source| WeightsError::Io {
             action: "write",
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// All tensors, under torchvision's names.
+    pub fn tensors(&self) -> Vec<Tensor<'_>> {
+        let mut tensors = Vec::new();
+        for LayerWeights { name, shape, weight, bias, norm } in &self.layers {
+            tensors.push(Tensor::floats(format!("{name}.weight"), shape, weight));
+            tensors.push(Tensor::floats(format!("{name}.bias"), &[bias.len()], bias));
+            let Some(norm) = norm else { continue };
+            let parts = [
+                ("weight", &norm.weight),
+                ("bias", &norm.bias),
+                ("running_mean", &norm.running_mean),
+                ("running_var", &norm.running_var),
+            ];
+            tensors.extend(parts.map(|(part, values)| {
+                Tensor::floats(format!("{}.{part}", norm.name), &[values.len()], values)
+            }));
+            let counter = format!("{}.num_batches_tracked", norm.name);
+            tensors.push(Tensor::integer(counter, norm.num_batches_tracked));
+        }
+        tensors
     }
 
     /// Reads a model with the layers that its description tells of.
@@ -105,10 +199,22 @@ impl Model {
         let description: Description = serde_json::from_str(text.ok_or_else(missing)?)
             .map_err(|source| WeightsError::Description { path: path.to_owned(), source })?;
         let file = SafeTensors::deserialize(&bytes).map_err(format)?;
-        let layer = |name: String| {
+        let layer = |LayerName { layer: name, norm }| {
             let (shape, weight) = floats(&file, path, format!("{name}.weight"))?;
             let (_, bias) = floats(&file, path, format!("{name}.bias"))?;
-            Ok(LayerWeights { name, shape, weight, bias })
+            let norm = norm.map(|name| {
+                let part =
+                    |part| Ok::<_, WeightsError>(floats(&file, path, format!("{name}.{part}"))?.1);
+                Ok::<_, WeightsError>(NormWeights {
+                    weight: part("weight")?,
+                    bias: part("bias")?,
+                    running_mean: part("running_mean")?,
+                    running_var: part("running_var")?,
+                    num_batches_tracked: 0,
+                    name,
+                })
+            });
+            Ok(LayerWeights { name, shape, weight, bias, norm: norm.transpose()? })
         };
         let layers = description.layer_names().into_iter().map(layer);
         let layers = layers.collect::<Result<_, WeightsError>>()?;
@@ -131,29 +237,4 @@ fn floats(
     }
     let (values, _) = view.data().as_chunks();
     Ok((view.shape().to_vec(), values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
-}
-
-/// Shape and values, as safetensors wants to see them.
-struct Tensor<'a>(Vec<usize>, &'a [f32]);
-
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.0
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            Cow::Borrowed(bytemuck::cast_slice(self.1))
-        } else {
-            Cow::Owned(self.1.iter().flat_map(|value| value.to_le_bytes()).collect())
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        size_of_val(self.1)
-    }
 }
