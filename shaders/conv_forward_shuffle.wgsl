@@ -1,4 +1,4 @@
-// Forward 3x3 convolution with bias and ReLU: y = max(x * w + bias, 0).
+// Forward 3x3 convolution with bias: y = max(x * w + bias, floor), where a floor of 0 is a ReLU.
 // x: (n, h + 2, w + 2, c) with zero halo; w: (9 c + 1, k), the bias its last row;
 // y: (n, h + 2 out_halo, w + 2 out_halo, k), its halo left alone.
 // Method: common/conv_shuffle.wgsl.
@@ -16,7 +16,7 @@ fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
     let rows = d.height + 2u * d.out_halo;
     let columns = d.width + 2u * d.out_halo;
     let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
-    y[pixel * d.out_quads + quad] = max(value + bias, vec4<f32>());
+    y[pixel * d.out_quads + quad] = max(value + bias, vec4<f32>(d.floor));
 }
 
 //@ include "common/conv_shuffle.wgsl"

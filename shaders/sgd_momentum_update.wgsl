@@ -1,5 +1,5 @@
 // Stochastic gradient descent with momentum, as PyTorch's SGD (no dampening):
-//   v = momentum * v + g;  p -= learning_rate * v
+//   v = momentum * v + g + weight_decay * p;  p -= learning_rate * v
 // p, g, v: (quads) vec4 each. Grid: one invocation a quad.
 @compute @workgroup_size(64)
 fn main(
@@ -11,7 +11,8 @@ fn main(
     if i >= dims.quads {
         return;
     }
-    let velocity = step.momentum * v[i] + g[i];
+    let gradient = fma(p[i], vec4<f32>(step.weight_decay), g[i]);
+    let velocity = step.momentum * v[i] + gradient;
     v[i] = velocity;
     p[i] -= step.learning_rate * velocity;
 }

@@ -1,4 +1,5 @@
-// Stochastic gradient descent over a range of the parameter arena: p -= learning_rate * g.
+// Stochastic gradient descent over a range of the parameter arena: p -= learning_rate * (g + weight_decay * p)
+// (PyTorch's SGD).
 // p, g: (quads) vec4. Grid: one invocation a quad.
 @compute @workgroup_size(64)
 fn main(
@@ -10,5 +11,6 @@ fn main(
     if i >= dims.quads {
         return;
     }
-    p[i] -= step.learning_rate * g[i];
+    let gradient = fma(p[i], vec4<f32>(step.weight_decay), g[i]);
+    p[i] -= step.learning_rate * gradient;
 }

@@ -24,7 +24,7 @@
 //! use vgg_wgpu::data;
 //! use vgg_wgpu::gpu::{Gpu, GpuOptions};
 //! use vgg_wgpu::graph::{Architecture, Network, NetworkOptions};
-//! use vgg_wgpu::train::{self, FitOptions, Init, RunFolder, Trainer};
+//! use vgg_wgpu::train::{self, Card, FitOptions, Init, RunFolder, Trainer};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let images = data::embedded()?;
@@ -36,10 +36,10 @@
 //!
 //! let mut trainer = Trainer::new(network, &images.train, &images.test)?;
 //! let fit = FitOptions {
-//!     epochs: 4, batch: 64, learning_rate: 0.02, momentum: 0.9, seed: 42, shuffle: true
+//!     epochs: 4, batch: 64, learning_rate: 0.02, momentum: 0.9, seed: 42, ..Default::default()
 //! };
 //! // Anything that is an `Observer` may follow a run; this one keeps it on disk.
-//! let mut folder = RunFolder::create("runs/mine".as_ref(), "", "mine", &images.classes)?;
+//! let mut folder = RunFolder::create("runs/mine".as_ref(), "", "mine", Card::of(&images.classes))?;
 //! let history = trainer.fit(&fit, &mut folder)?;
 //! println!("{:?}", history.epochs.last());
 //! # Ok(())

@@ -182,6 +182,11 @@ pub enum Layout {
         /// Output channels.
         k: usize,
     },
+    /// `(2, padded c)` f32: the scale of each channel of a batch normalisation, then its shift.
+    Norm {
+        /// Channels.
+        c: usize,
+    },
     /// `(panels, inputs + 1, 32)` f32: dense weights in panels of 32 outputs, each with its bias as
     /// the last row, so that a panel is read as one stream and a slice of outputs is a range.
     Panels {
@@ -206,6 +211,7 @@ impl Layout {
             Layout::Positions(map) => n * map.height * map.width * map.quads(),
             Layout::Rows(columns) => n * padded(columns),
             Layout::Filter { c, k } => (TAPS * padded(c) + 1) * padded(k),
+            Layout::Norm { c } => 2 * padded(c),
             Layout::Panels { inputs, outputs } => outputs.div_ceil(PANEL) * (inputs + 1) * PANEL,
             Layout::Flat(len) | Layout::Words(len) => len,
             Layout::WordPerImage => n,
@@ -242,6 +248,7 @@ impl Layout {
                 let (row, column) = (i / padded(k), i % padded(k));
                 column >= k || (row < TAPS * padded(c) && row % padded(c) >= c)
             }
+            Layout::Norm { c } => i % padded(c) >= c,
             Layout::Panels { inputs, outputs } => {
                 let panel = i / ((inputs + 1) * PANEL);
                 panel * PANEL + i % PANEL >= outputs
@@ -260,6 +267,7 @@ impl fmt::Display for Layout {
             Layout::Positions(_) => "(n, h, w, c / 4): a byte a channel",
             Layout::Rows(_) => "(n, columns)",
             Layout::Filter { .. } => "(9 c + 1, k): taps, then the bias",
+            Layout::Norm { .. } => "(2, c): scale, then shift",
             Layout::Panels { .. } => "(panels, inputs + 1, 32): weights, then the bias",
             Layout::Flat(_) | Layout::Words(_) => "(len)",
             Layout::WordPerImage => "(n)",

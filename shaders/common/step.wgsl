@@ -10,7 +10,7 @@ struct Step {
     learning_rate: f32,
     momentum: f32,
     loss_scale: f32,    // 1 / images in the whole batch
-    padding_0: u32,
-    padding_1: u32,
+    weight_decay: f32,
+    padding: u32,
 }
 @group(1) @binding(0) var<uniform> step: Step;

@@ -12,6 +12,7 @@ use vgg_wgpu::graph::{
     SourceShape,
 };
 use vgg_wgpu::shape::Layout;
+use vgg_wgpu::weights::norm_from_torch;
 
 use super::common::{
     AdapterArgs, AdapterReport, MemoryArgs, NetworkArgs, PassArg, bytes, columns, positive, say,
@@ -163,6 +164,8 @@ fn weights(parameter: &Parameter, random: &mut fastrand::Rng) -> Vec<f32> {
     let inputs = match layout {
         Layout::Filter { c, .. } => 9 * c,
         Layout::Panels { inputs, .. } => inputs,
+        // The identity: scale 1, shift 0.
+        Layout::Norm { c } => return norm_from_torch(&[&vec![1.0; c], &vec![0.0; c]]),
         _ => layout.len(1),
     };
     let bound = (6.0 / inputs.max(1) as f32).sqrt();
@@ -183,7 +186,7 @@ impl Bench<'_> {
     /// All images; nothing is learnt, so that every step does the same work.
     fn batch(&self, number: u32) -> Batch {
         let (count, seed) = (self.args.batch, self.args.seed as u32);
-        Batch { first: 0, count, number, seed, learning_rate: 0.0, momentum: 0.0 }
+        Batch { count, number, seed, ..Batch::default() }
     }
 
     /// Runs a step to its end and returns its milliseconds.

@@ -68,6 +68,7 @@ struct Memory {
     parameters_bytes: u64,
     gradients_bytes: u64,
     momentum_bytes: u64,
+    statistics_bytes: u64,
     arena_bytes: u64,
     arena_unshared_bytes: u64,
     metrics_bytes: u64,
@@ -128,6 +129,7 @@ impl Report {
                 parameters_bytes: plan.parameters,
                 gradients_bytes: plan.gradients,
                 momentum_bytes: plan.momentum,
+                statistics_bytes: plan.statistics,
                 arena_bytes: plan.arena,
                 arena_unshared_bytes: plan.arena_unshared,
                 metrics_bytes: plan.metrics,
@@ -164,6 +166,7 @@ impl Report {
             row("parameters", memory.parameters_bytes, String::new()),
             row("gradients", memory.gradients_bytes, String::new()),
             row("momentum", memory.momentum_bytes, String::new()),
+            row("statistics", memory.statistics_bytes, String::new()),
             row("arena", memory.arena_bytes, unshared),
             row("metrics", memory.metrics_bytes, String::new()),
             row("all", memory.total_bytes, String::new()),
@@ -183,9 +186,10 @@ impl Report {
 
 fn output(layer: &Layer) -> Vec<usize> {
     match *layer {
-        Layer::Conv { output, .. } | Layer::MaxPool { output, .. } => {
-            vec![output.height, output.width, output.channels]
-        }
+        Layer::Conv { output, .. }
+        | Layer::MaxPool { output, .. }
+        | Layer::AvgPool { output, .. }
+        | Layer::BatchNorm { map: output } => vec![output.height, output.width, output.channels],
         Layer::Dense { outputs, .. } => vec![outputs],
         Layer::Dropout { columns, .. } => vec![columns],
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::train::history::{EpochRecord, loss_text};
-use vgg_wgpu::train::{Observer, Phase, Progress, RunFolder, TrainError, Trainer};
+use vgg_wgpu::train::{Observer, Phase, Progress, RunFolder, StepLog, TrainError, Trainer};
 
 use super::common::{OutputError, say};
 
@@ -15,6 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(15);
 /// Shows a run and keeps its epochs in its folder.
 pub struct Display {
     folder: RunFolder,
+    steps: Option<StepLog>,
     epochs: u32,
     bar: ProgressBar,
     terminal: bool,
@@ -25,11 +26,16 @@ pub struct Display {
 
 impl Display {
     /// Prints the head of the table.
-    pub fn new(folder: RunFolder, epochs: u32) -> Result<Self, OutputError> {
+    pub fn new(
+        folder: RunFolder,
+        steps: Option<StepLog>,
+        epochs: u32,
+    ) -> Result<Self, OutputError> {
         let bar = ProgressBar::no_length().with_style(style());
         let terminal = !bar.is_hidden();
         say("epoch  train loss  train acc  val loss  val acc  seconds  images/s")?;
-        Ok(Self { folder, epochs, bar, terminal, last_line: Instant::now(), outcome: Ok(()) })
+        let (last_line, outcome) = (Instant::now(), Ok(()));
+        Ok(Self { folder, steps, epochs, bar, terminal, last_line, outcome })
     }
 
     /// Removes the bar.
@@ -47,8 +53,11 @@ impl Display {
 }
 
 impl Observer for Display {
-    fn batch(&mut self, progress: &Progress) {
-        let Progress { epoch, phase, so_far, images, seconds } = *progress;
+    fn batch(&mut self, progress: &Progress) -> Result<(), TrainError> {
+        let Progress { epoch, phase, so_far, images, seconds, .. } = *progress;
+        if let (Phase::Train, Some(steps)) = (phase, &mut self.steps) {
+            steps.record(progress)?;
+        }
         let rate = so_far.images as f64 / seconds;
         let what = match phase {
             Phase::Train => "train",
@@ -72,6 +81,7 @@ impl Observer for Display {
                 self.epochs, so_far.images
             ));
         }
+        Ok(())
     }
 
     fn epoch(

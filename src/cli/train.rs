@@ -9,7 +9,7 @@ use vgg_wgpu::data::{Dataset, Split};
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
-use vgg_wgpu::train::{self, FitOptions, Init, RunFolder, Trainer};
+use vgg_wgpu::train::{self, Card, FitOptions, Init, RunFolder, Trainer};
 
 use super::common::{AdapterArgs, DataArgs, MemoryArgs, NetworkArgs, bytes, count, positive, say};
 use super::progress::Display;
@@ -158,14 +158,15 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let mut trainer = Trainer::new(network, &images, &dataset.test)?;
 
     let config = toml::to_string(&args.config(&name, &dataset, &trainer, gpu.facts()))?;
-    let folder = RunFolder::create(&path, &config, &name, &dataset.classes)?;
+    let folder = RunFolder::create(&path, &config, &name, Card::of(&dataset.classes))?;
     say(format!("run       {}\n", path.display()))?;
-    let mut display = Display::new(folder, learning.epochs)?;
+    let mut display = Display::new(folder, None, learning.epochs)?;
     let fit = FitOptions {
         epochs: learning.epochs,
         batch: learning.batch,
         learning_rate: learning.lr,
         momentum: learning.momentum,
+        weight_decay: 0.0,
         seed: learning.seed,
         shuffle: !args.no_shuffle,
     };

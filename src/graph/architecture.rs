@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::GraphError;
-use crate::shape::{FeatureMap, ShapeError, TAPS, padded};
+use super::{GraphError, Layer};
+use crate::shape::{FeatureMap, Head, ShapeError, padded};
 
 /// A block: `convolutions` 3x3 convolutions of `channels` outputs, each with ReLU, then 2x2 max
 /// pooling.
@@ -16,10 +16,13 @@ pub struct Block {
 }
 
 /// A VGG network (Simonyan and Zisserman, arXiv:1409.1556) in the form of "Dive into Deep
-/// Learning" 7.2: blocks, flatten, hidden dense layers with ReLU and dropout, dense to the classes.
+/// Learning" 7.2 or of torchvision: blocks, with batch normalisation or without, flatten or pool to
+/// 7x7, hidden dense layers with ReLU and dropout, dense to the classes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
     blocks: Vec<Block>,
+    batch_norm: bool,
+    head: Head,
     hidden: Vec<usize>,
     dropout: f32,
     classes: usize,
@@ -38,50 +41,13 @@ pub struct Architecture {
 #[derive(Debug, Clone)]
 pub struct Builder {
     blocks: Vec<Block>,
+    batch_norm: bool,
     ratio: usize,
+    head: Head,
     hidden: Vec<usize>,
     dropout: f32,
     classes: usize,
     input: FeatureMap,
-}
-
-/// A layer with the shapes it maps between.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Layer {
-    /// 3x3 convolution with bias and ReLU.
-    Conv {
-        /// What it reads.
-        input: FeatureMap,
-        /// What it gives.
-        output: FeatureMap,
-    },
-    /// 2x2 max pooling.
-    MaxPool {
-        /// What it reads.
-        input: FeatureMap,
-        /// What it gives.
-        output: FeatureMap,
-    },
-    /// Dense layer, with ReLU unless it is the last.
-    Dense {
-        /// Stored inputs, a multiple of four: for the first one `h * w * padded(c)`.
-        inputs: usize,
-        /// Inputs that carry values.
-        features: usize,
-        /// The map that is flattened into the inputs, for the first one.
-        flattened: Option<FeatureMap>,
-        /// Outputs.
-        outputs: usize,
-        /// True for all but the last.
-        relu: bool,
-    },
-    /// Dropout, only in training.
-    Dropout {
-        /// Values of an image.
-        columns: usize,
-        /// Number of the dropout layer, from 0: it makes masks differ between layers.
-        index: u32,
-    },
 }
 
 const TABLES: &[(&str, &str)] = &[
@@ -92,17 +58,31 @@ const TABLES: &[(&str, &str)] = &[
 ];
 
 impl Builder {
-    /// The blocks: `vgg11`, `vgg13`, `vgg16`, `vgg19`, or a table such as `1x64,2x128`.
+    /// The blocks: `vgg11`, `vgg13`, `vgg16`, `vgg19`, or a table such as `1x64,2x128`; with `_bn`
+    /// at its end, each convolution is followed by batch normalisation.
     ///
     /// # Errors
     /// [`GraphError::Table`] if the text is neither.
     pub fn table(self, text: &str) -> Result<Self, GraphError> {
-        Ok(self.blocks(parse_table(text)?))
+        let plain = text.strip_suffix("_bn").or_else(|| text.strip_suffix("_BN"));
+        let batch_norm = plain.is_some();
+        Ok(self.blocks(parse_table(plain.unwrap_or(text))?).batch_norm(batch_norm))
     }
 
     /// The blocks.
     pub fn blocks(self, blocks: Vec<Block>) -> Self {
         Self { blocks, ..self }
+    }
+
+    /// True to normalise the output of each convolution over the batch (Ioffe and Szegedy,
+    /// arXiv:1502.03167), as torchvision's `vgg11_bn` and its like do.
+    pub fn batch_norm(self, batch_norm: bool) -> Self {
+        Self { batch_norm, ..self }
+    }
+
+    /// What stands between the blocks and the dense layers.
+    pub fn head(self, head: Head) -> Self {
+        Self { head, ..self }
     }
 
     /// Divides the channels of every block; a block keeps at least one.
@@ -157,6 +137,8 @@ impl Builder {
         };
         let network = Architecture {
             blocks: self.blocks.iter().map(divided).collect(),
+            batch_norm: self.batch_norm,
+            head: self.head,
             hidden: self.hidden,
             dropout: self.dropout,
             classes: self.classes,
@@ -187,7 +169,9 @@ impl Architecture {
             blocks: [(1, 64), (1, 128), (2, 256), (2, 512), (2, 512)]
                 .map(|(convolutions, channels)| Block { convolutions, channels })
                 .to_vec(),
+            batch_norm: false,
             ratio: 1,
+            head: Head::Flatten,
             hidden: vec![4096, 4096],
             dropout: 0.5,
             classes: 10,
@@ -198,6 +182,16 @@ impl Architecture {
     /// The blocks, channels as divided.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// True if each convolution is followed by batch normalisation.
+    pub fn batch_norm(&self) -> bool {
+        self.batch_norm
+    }
+
+    /// What stands between the blocks and the dense layers.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// Widths of the hidden dense layers.
@@ -225,7 +219,8 @@ impl Architecture {
         self.input
     }
 
-    /// All layers with their names (`block1.conv1`, `block1.pool`, `dense1`, `dropout1`), in order.
+    /// All layers with their names (`block1.conv1`, `block1.norm1`, `block1.pool`, `head.pool`,
+    /// `dense1`, `dropout1`), in order.
     pub fn layers(&self) -> Vec<(String, Layer)> {
         let mut layers = Vec::new();
         let mut map = self.input;
@@ -233,12 +228,22 @@ impl Architecture {
             for j in 0..block.convolutions {
                 let output = map.with_channels(block.channels);
                 let name = format!("block{}.conv{}", i + 1, j + 1);
-                layers.push((name, Layer::Conv { input: map, output }));
+                let relu = !self.batch_norm;
+                layers.push((name, Layer::Conv { input: map, output, relu }));
+                if self.batch_norm {
+                    let name = format!("block{}.norm{}", i + 1, j + 1);
+                    layers.push((name, Layer::BatchNorm { map: output }));
+                }
                 map = output;
             }
             let pool = Layer::MaxPool { input: map, output: map.pooled() };
             layers.push((format!("block{}.pool", i + 1), pool));
             map = map.pooled();
+        }
+        let output = self.head_map(map);
+        if output != map {
+            layers.push(("head.pool".to_owned(), Layer::AvgPool { input: map, output }));
+            map = output;
         }
         let mut inputs = map.flattened();
         let mut features = map.height * map.width * map.channels;
@@ -257,6 +262,14 @@ impl Architecture {
             features = outputs;
         }
         layers
+    }
+
+    /// What the first dense layer reads, where the last block gives `map`.
+    fn head_map(&self, map: FeatureMap) -> FeatureMap {
+        match self.head {
+            Head::Flatten => map,
+            Head::AvgPool7 => FeatureMap { height: 7, width: 7, ..map },
+        }
     }
 
     /// Number of trained values, biases included.
@@ -291,11 +304,11 @@ impl Architecture {
         }
         for (name, layer) in self.layers() {
             let sizes: Vec<usize> = match layer {
-                Layer::Conv { input, output } => {
+                Layer::Conv { input, output, .. } => {
                     vec![output.height, output.width, output.channels.max(input.channels)]
                 }
                 Layer::Dense { inputs, outputs, .. } => vec![inputs, outputs],
-                Layer::MaxPool { .. } | Layer::Dropout { .. } => continue,
+                _ => continue,
             };
             let elements = sizes.iter().map(|&size| size as u128).product::<u128>();
             if elements >= 1 << 32 {
@@ -309,35 +322,13 @@ impl Architecture {
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blocks: Vec<_> = self.blocks.iter().map(Block::to_string).collect();
-        f.write_str(&blocks.join(","))
+        write!(f, "{}{}", blocks.join(","), if self.batch_norm { "_bn" } else { "" })
     }
 }
 
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.convolutions, self.channels)
-    }
-}
-
-impl Layer {
-    /// Trained values, biases included, paddings not.
-    pub fn parameters(&self) -> u64 {
-        match *self {
-            Layer::Conv { input, output } => ((TAPS * input.channels + 1) * output.channels) as u64,
-            Layer::Dense { features, outputs, .. } => ((features + 1) * outputs) as u64,
-            Layer::MaxPool { .. } | Layer::Dropout { .. } => 0,
-        }
-    }
-
-    /// Floating-point operations of the forward pass for one image.
-    pub fn flop(&self) -> u64 {
-        match *self {
-            Layer::Conv { input, output } => {
-                (2 * TAPS * input.channels * output.channels * output.height * output.width) as u64
-            }
-            Layer::Dense { features, outputs, .. } => (2 * features * outputs) as u64,
-            Layer::MaxPool { .. } | Layer::Dropout { .. } => 0,
-        }
     }
 }
 
@@ -357,6 +348,20 @@ mod tests {
         let network =
             Architecture::builder().table("vgg16").unwrap().input(3, 224, 224).classes(1000);
         assert_eq!(network.build().unwrap().parameters(), 138_357_544);
+    }
+
+    #[test]
+    fn batch_normalisation_and_torchvisions_head_are_layers() {
+        // torchvision.models.vgg16_bn has 138,365,992 parameters, whatever the resolution.
+        for side in [224, 96] {
+            let builder = Architecture::builder().table("vgg16_bn").unwrap().input(3, side, side);
+            let network = builder.classes(1000).head(Head::AvgPool7).build().unwrap();
+            assert_eq!(network.parameters(), 138_365_992);
+            let pools = network.layers().into_iter().filter(|(name, _)| name == "head.pool");
+            assert_eq!(pools.count(), usize::from(side == 96));
+        }
+        let small = Architecture::builder().table("1x4,2x8_bn").unwrap().build().unwrap();
+        assert_eq!(small.to_string(), "1x4,2x8_bn");
     }
 
     #[test]

@@ -42,6 +42,31 @@ pub enum GraphError {
         /// The adapter's name.
         adapter: String,
     },
+    /// A batch that a batch normalisation takes statistics of does not fit as a whole.
+    #[error(
+        "batch normalisation takes the statistics of {whole} images together, but {limit} holds \
+         {largest} at most; take --batch {largest}, or --ghost-batch-norm {largest} for statistics \
+         over groups of that many"
+    )]
+    WholeBatch {
+        /// The images that have to be worked on together.
+        whole: usize,
+        /// The most that fit.
+        largest: usize,
+        /// What they have to fit.
+        limit: String,
+    },
+    /// A micro-batch was asked for that would cut what batch normalisation takes statistics of.
+    #[error(
+        "a micro-batch of {wanted} would cut the {whole} images that batch normalisation takes the \
+         statistics of; --ghost-batch-norm {wanted} asks for statistics over groups of that many"
+    )]
+    CutStatistics {
+        /// The micro-batch asked for.
+        wanted: usize,
+        /// The images of one statistic.
+        whole: usize,
+    },
     /// Even a micro-batch of one image does not fit the memory allowed.
     #[error(
         "one image at a time needs {needed} bytes ({fixed} of them for weights and their \

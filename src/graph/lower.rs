@@ -3,11 +3,11 @@
 use super::{Architecture, Layer};
 use crate::gpu::AdapterFacts;
 use crate::ops::{
-    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, DenseBackwardData,
-    DenseBackwardWeights, DenseForward, DropoutBackward, DropoutForward, FillHalo, MaxPoolBackward,
-    MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, Slice, SoftmaxCrossEntropy, SumPartials,
+    self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
+    ConvForward, DenseForward, DropoutForward, FillHalo, MaxPoolForward, MetricsUpdate, Op,
+    ResizeBilinear, Slice, SoftmaxCrossEntropy,
 };
-use crate::shape::{FeatureMap, Layout, PANEL, TAPS, padded};
+use crate::shape::{FeatureMap, Layout, PANEL};
 
 /// Batches whose metrics are kept on the device before the first is overwritten.
 pub const METRIC_SLOTS: usize = 256;
@@ -43,6 +43,8 @@ pub enum Home {
     Parameter(usize),
     /// Their gradient.
     Gradient(usize),
+    /// The running statistics of the batch normalisation with this number.
+    Statistics(usize),
     /// A shard of the image set.
     Pixels(usize),
     /// The order of samples.
@@ -91,35 +93,55 @@ pub struct Graph {
 pub struct Parameter {
     /// The layer's name.
     pub layer: String,
-    /// Filters or panels.
+    /// Filters, panels, or scale and shift.
     pub layout: Layout,
     /// The first output held, where a dense layer is cut.
     pub first: usize,
+    /// False if it is frozen: it gets no gradient.
+    pub trained: bool,
 }
 
 /// The parameters of a network in order, dense layers cut so that each fits a binding of
-/// `max_binding` bytes.
-pub fn parameters(network: &Architecture, max_binding: u64) -> Vec<Parameter> {
+/// `max_binding` bytes. With `frozen` only those of dense layers are trained.
+pub fn parameters(network: &Architecture, max_binding: u64, frozen: bool) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     for (name, layer) in network.layers() {
+        let one = |layout, first, trained| {
+            let layer = name.clone();
+            Parameter { layer, layout, first, trained }
+        };
         match layer {
-            Layer::Conv { input, output } => {
+            Layer::Conv { input, output, .. } => {
                 let layout = Layout::Filter { c: input.channels, k: output.channels };
-                parameters.push(Parameter { layer: name, layout, first: 0 });
+                parameters.push(one(layout, 0, !frozen));
+            }
+            Layer::BatchNorm { map } => {
+                parameters.push(one(Layout::Norm { c: map.channels }, 0, !frozen));
             }
             Layer::Dense { inputs, outputs, .. } => {
-                parameters.extend(slices(inputs, outputs, max_binding).into_iter().map(|slice| {
-                    Parameter { layer: name.clone(), layout: slice.weights(), first: slice.first }
-                }));
+                let slices = slices(inputs, outputs, max_binding).into_iter();
+                parameters.extend(slices.map(|slice| one(slice.weights(), slice.first, true)));
             }
-            Layer::MaxPool { .. } | Layer::Dropout { .. } => {}
+            Layer::MaxPool { .. } | Layer::AvgPool { .. } | Layer::Dropout { .. } => {}
         }
     }
     parameters
 }
 
+/// The running statistics of a network's batch normalisations, in order.
+pub fn statistics(network: &Architecture) -> Vec<Parameter> {
+    let of = |(layer, kind)| match kind {
+        Layer::BatchNorm { map } => {
+            let layout = ops::statistics(map.channels);
+            Some(Parameter { layer, layout, first: 0, trained: false })
+        }
+        _ => None,
+    };
+    network.layers().into_iter().filter_map(of).collect()
+}
+
 /// Cuts a dense layer into slices of whole panels, as even as possible.
-fn slices(inputs: usize, outputs: usize, max_binding: u64) -> Vec<Slice> {
+pub(super) fn slices(inputs: usize, outputs: usize, max_binding: u64) -> Vec<Slice> {
     let panels = outputs.div_ceil(PANEL);
     let panel_bytes = ((inputs + 1) * PANEL * 4) as u64;
     let at_most = ((max_binding / panel_bytes) as usize).clamp(1, panels);
@@ -128,54 +150,74 @@ fn slices(inputs: usize, outputs: usize, max_binding: u64) -> Vec<Slice> {
     firsts.map(|first| Slice { inputs, outputs, first, count: each.min(outputs - first) }).collect()
 }
 
-/// Builds the graph of a pass, with kernels made for launches of `images` images.
+/// What a graph is built for.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    /// The network.
+    pub network: &'a Architecture,
+    /// What it does.
+    pub pass: Pass,
+    /// True if only dense layers are trained: the others run as in inference.
+    pub frozen: bool,
+    /// Images that most launches have.
+    pub images: usize,
+    /// The adapter.
+    pub facts: &'a AdapterFacts,
+}
+
+impl Setting<'_> {
+    /// True if batch normalisations take the statistics of the batch and learn.
+    fn normalises(&self) -> bool {
+        self.pass == Pass::Train && !self.frozen
+    }
+}
+
+/// Builds the graph of a pass, with kernels made for launches of `setting.images` images.
 pub fn lower(
-    network: &Architecture,
-    pass: Pass,
-    images: usize,
+    setting: &Setting<'_>,
     source: SourceShape,
     shards: &[(usize, usize)],
     samples: usize,
-    facts: &AdapterFacts,
 ) -> Graph {
+    let network = setting.network;
     let layers = network.layers();
-    let mut lowering = Lowering {
-        graph: Graph::default(),
-        facts,
-        images,
-        layers: &layers,
-        saved: Vec::new(),
-        next: 0,
-    };
+    let (graph, saved) = (Graph::default(), Vec::new());
+    let mut lowering = Lowering { graph, setting, layers: &layers, saved, next: 0, norms: 0 };
     let x = lowering.input(network.input(), source, shards, samples);
-    let logits = lowering.forward(x, pass, network.dropout());
+    let logits = lowering.forward(x);
     let dlogits = lowering.loss(logits, network.classes(), source.count, samples);
-    if pass == Pass::Train {
+    if setting.pass == Pass::Train {
         lowering.backward(dlogits, network.dropout());
     }
     lowering.graph.logits = logits;
     lowering.graph
 }
 
-struct Lowering<'a> {
-    graph: Graph,
-    facts: &'a AdapterFacts,
-    images: usize,
-    layers: &'a [(String, Layer)],
-    /// For each layer its input tensor, its positions (pooling) and its first parameter.
-    saved: Vec<Saved>,
+/// A graph that grows.
+pub(super) struct Lowering<'a> {
+    pub graph: Graph,
+    pub setting: &'a Setting<'a>,
+    pub layers: &'a [(String, Layer)],
+    /// For each layer what its backward pass needs.
+    pub saved: Vec<Saved>,
+    /// The next parameter, and the next running statistics.
     next: usize,
+    norms: usize,
 }
 
+/// What the forward pass of a layer leaves to its backward pass.
 #[derive(Clone, Copy)]
-struct Saved {
-    input: usize,
-    positions: usize,
-    parameter: usize,
+pub(super) struct Saved {
+    /// The tensor it read.
+    pub input: usize,
+    /// Pooling: where the maxima were. Batch normalisation: mean and deviation.
+    pub extra: usize,
+    /// The first of its parameters.
+    pub parameter: usize,
 }
 
 impl Lowering<'_> {
-    fn tensor(&mut self, name: String, layout: Layout, home: Home) -> usize {
+    pub(super) fn tensor(&mut self, name: String, layout: Layout, home: Home) -> usize {
         let known = |tensor: &Tensor| tensor.home == home && home != Home::Arena;
         if let Some(place) = self.graph.tensors.iter().position(known) {
             return place;
@@ -184,17 +226,17 @@ impl Lowering<'_> {
         self.graph.tensors.len() - 1
     }
 
-    fn arena(&mut self, layer: &str, what: &str, layout: Layout) -> usize {
+    pub(super) fn arena(&mut self, layer: &str, what: &str, layout: Layout) -> usize {
         self.tensor(format!("{layer} {what}"), layout, Home::Arena)
     }
 
-    fn node(&mut self, layer: &str, op: impl Op + 'static, tensors: &[usize]) {
+    pub(super) fn node(&mut self, layer: &str, op: impl Op + 'static, tensors: &[usize]) {
         let layer = layer.to_owned();
         self.graph.nodes.push(Node { layer, op: Box::new(op), tensors: tensors.to_vec() });
     }
 
     /// A map in the arena; its halo is zeroed first, since the memory held something else before.
-    fn map(&mut self, layer: &str, what: &str, map: FeatureMap) -> usize {
+    pub(super) fn map(&mut self, layer: &str, what: &str, map: FeatureMap) -> usize {
         let tensor = self.arena(layer, what, Layout::Map(map));
         if map.halo > 0 {
             self.node(layer, FillHalo { map }, &[tensor]);
@@ -236,42 +278,45 @@ impl Lowering<'_> {
         usize::from(matches!(self.layers.get(i + 1), Some((_, Layer::Conv { .. }))))
     }
 
-    fn forward(&mut self, mut x: usize, pass: Pass, rate: f32) -> usize {
+    fn forward(&mut self, mut x: usize) -> usize {
         let layers = self.layers;
+        let rate = self.setting.network.dropout();
         for (i, (name, layer)) in layers.iter().enumerate() {
-            let mut saved = Saved { input: x, positions: 0, parameter: self.next };
+            let mut saved = Saved { input: x, extra: 0, parameter: self.next };
             match *layer {
-                Layer::Conv { input, output } => {
-                    let op = ConvForward {
-                        input: input.with_halo(1),
-                        output: output.with_halo(self.halo_after(i)),
-                    };
-                    let layout = Layout::Filter { c: input.channels, k: output.channels };
-                    let w = self.parameter(name, layout);
-                    let y = self.map(name, "output", op.output);
-                    self.node(name, op, &[x, w, y]);
-                    x = y;
+                Layer::Conv { .. } => x = self.conv(i, x),
+                Layer::BatchNorm { map } => {
+                    let norm = self.parameter(name, Layout::Norm { c: map.channels });
+                    if self.setting.normalises() {
+                        let y = map.with_halo(self.halo_after(i));
+                        (x, saved.extra) = self.batch_norm(name, x, norm, map, y);
+                    }
                 }
                 Layer::MaxPool { input, output } => {
                     let output = output.with_halo(self.halo_after(i));
                     let y = self.map(name, "output", output);
                     let layout = Layout::Positions(input.pooled());
-                    saved.positions = self.arena(name, "positions", layout);
+                    saved.extra = self.arena(name, "positions", layout);
                     let op = MaxPoolForward { input, output };
-                    self.node(name, op, &[x, y, saved.positions]);
+                    self.node(name, op, &[x, y, saved.extra]);
+                    x = y;
+                }
+                Layer::AvgPool { input, output } => {
+                    let y = self.map(name, "output", output);
+                    self.node(name, AvgPoolForward { x: input, y: output }, &[x, y]);
                     x = y;
                 }
                 Layer::Dense { inputs, outputs, relu, .. } => {
                     let y = self.arena(name, "output", Layout::Rows(outputs));
-                    for slice in slices(inputs, outputs, self.facts.max_binding) {
+                    for slice in slices(inputs, outputs, self.setting.facts.max_binding) {
                         let w = self.parameter(name, slice.weights());
-                        let op = DenseForward { slice, relu, images: self.images };
+                        let op = DenseForward { slice, relu, images: self.setting.images };
                         self.node(name, op, &[x, w, y]);
                     }
                     x = y;
                 }
                 Layer::Dropout { columns, index } => {
-                    if pass == Pass::Train {
+                    if self.setting.pass == Pass::Train {
                         let op = DropoutForward { columns, layer: index, rate };
                         self.node(name, op, &[x]);
                     }
@@ -280,6 +325,58 @@ impl Lowering<'_> {
             self.saved.push(saved);
         }
         x
+    }
+
+    /// Convolution `i`; where a batch normalisation follows that does not learn, both as one.
+    fn conv(&mut self, i: usize, x: usize) -> usize {
+        let (name, Layer::Conv { input, output, relu }) = &self.layers[i] else { return x };
+        let (input, output) = (input.with_halo(1), *output);
+        let (c, k) = (input.channels, output.channels);
+        let layout = Layout::Filter { c, k };
+        let mut w = self.parameter(name, layout);
+        let folds = !*relu && !self.setting.normalises();
+        if folds {
+            let Home::Parameter(parameter) = self.graph.tensors[w].home else { return x };
+            let home = Home::Parameter(parameter + 1);
+            let norm = self.tensor(String::new(), Layout::Norm { c: k }, home);
+            let statistics = self.statistics(name, k);
+            let folded = self.arena(name, "folded filters", layout);
+            self.node(name, BatchNormFold { c, k }, &[w, norm, statistics, folded]);
+            w = folded;
+        }
+        let halo = self.halo_after(if folds { i + 1 } else { i });
+        let op = ConvForward { input, output: output.with_halo(halo), relu: *relu || folds };
+        let y = self.map(name, "output", op.output);
+        self.node(name, op, &[x, w, y]);
+        y
+    }
+
+    /// Batch normalisation of `x` by the batch's own statistics; returns the result and the moments.
+    fn batch_norm(
+        &mut self,
+        name: &str,
+        x: usize,
+        norm: usize,
+        map: FeatureMap,
+        output: FeatureMap,
+    ) -> (usize, usize) {
+        let slots = ops::slots(map, self.setting.facts);
+        let layout = Layout::Flat(slots * ops::moments(map).len(1));
+        let partial = self.arena(name, "partial moments", layout);
+        self.node(name, BatchNormMoments { x: map, slots }, &[x, partial]);
+        let statistics = self.statistics(name, map.channels);
+        let moments = self.arena(name, "moments", ops::moments(map));
+        let op = BatchNormStatistics { x: map, slots };
+        self.node(name, op, &[partial, statistics, moments]);
+        let y = self.map(name, "output", output);
+        self.node(name, BatchNormForward { x: map, y: output }, &[x, norm, moments, y]);
+        (y, moments)
+    }
+
+    fn statistics(&mut self, layer: &str, channels: usize) -> usize {
+        let home = Home::Statistics(self.norms);
+        self.norms += 1;
+        self.tensor(format!("{layer} statistics"), ops::statistics(channels), home)
     }
 
     fn parameter(&mut self, layer: &str, layout: Layout) -> usize {
@@ -299,96 +396,5 @@ impl Lowering<'_> {
         let metrics = self.tensor("metrics".to_owned(), layout, Home::Metrics);
         self.node("loss", MetricsUpdate { slots: METRIC_SLOTS }, &[outcome, metrics]);
         dlogits
-    }
-
-    fn backward(&mut self, mut gradient: usize, rate: f32) {
-        let layers = self.layers;
-        for (i, (name, layer)) in layers.iter().enumerate().rev() {
-            let saved = self.saved[i];
-            match *layer {
-                Layer::Dropout { columns, index } => {
-                    let op = DropoutBackward { columns, layer: index, rate };
-                    self.node(name, op, &[gradient]);
-                }
-                Layer::Dense { inputs, outputs, .. } => {
-                    gradient = self.dense_backward(name, saved, gradient, inputs, outputs);
-                }
-                Layer::MaxPool { input, output } => {
-                    // The convolution before it reads this gradient with a halo, unless it is the
-                    // first, whose input needs no gradient.
-                    let dx = input.with_halo(usize::from(i > 1));
-                    let tensor = self.map(name, "input gradient", dx);
-                    let op = MaxPoolBackward { dy: output, dx };
-                    self.node(name, op, &[gradient, saved.positions, tensor]);
-                    gradient = tensor;
-                }
-                Layer::Conv { input, output } => {
-                    gradient = self.conv_backward(i, gradient, input, output);
-                }
-            }
-        }
-    }
-
-    fn gradient_of(&mut self, layer: &str, parameter: usize, layout: Layout) -> usize {
-        self.tensor(format!("{layer} weight gradient"), layout, Home::Gradient(parameter))
-    }
-
-    fn dense_backward(
-        &mut self,
-        name: &str,
-        saved: Saved,
-        dy: usize,
-        inputs: usize,
-        outputs: usize,
-    ) -> usize {
-        let x = saved.input;
-        let slices = slices(inputs, outputs, self.facts.max_binding);
-        for (i, &slice) in slices.iter().enumerate() {
-            let grad = self.gradient_of(name, saved.parameter + i, slice.weights());
-            self.node(name, DenseBackwardWeights { slice }, &[x, dy, grad]);
-        }
-        let dx = self.arena(name, "input gradient", Layout::Rows(inputs));
-        for (i, &slice) in slices.iter().enumerate() {
-            let home = Home::Parameter(saved.parameter + i);
-            let w = self.tensor(String::new(), slice.weights(), home);
-            let op = DenseBackwardData { slice, accumulate: i > 0, images: self.images };
-            self.node(name, op, &[dy, w, x, dx]);
-        }
-        dx
-    }
-
-    fn conv_backward(
-        &mut self,
-        i: usize,
-        dy: usize,
-        input: FeatureMap,
-        output: FeatureMap,
-    ) -> usize {
-        let name = &self.layers[i].0;
-        let (c, k) = (input.channels, output.channels);
-        let saved = self.saved[i];
-        let first = i == 0;
-        let dy_map = output.with_halo(usize::from(!first));
-        let weights = ConvBackwardWeights::new(input.with_halo(1), dy_map, self.facts);
-        let layout = Layout::Filter { c, k };
-        let slots = weights.slots;
-        let partial = self.arena(name, "partial sums", Layout::Flat(slots * layout.len(1)));
-        self.node(name, weights, &[saved.input, dy, partial]);
-        let grad = self.gradient_of(name, saved.parameter, layout);
-        self.node(name, SumPartials { grad: layout, slots }, &[partial, grad]);
-        if first {
-            return dy;
-        }
-        let flipped = Layout::Flat(TAPS * padded(c) * padded(k));
-        let flipped = self.arena(name, "flipped filters", flipped);
-        let w = self.tensor(String::new(), layout, Home::Parameter(saved.parameter));
-        self.node(name, ConvFilterFlip { c, k }, &[w, flipped]);
-        // A convolution before this one reads the gradient with a halo, unless it is the first.
-        let before_conv = matches!(self.layers[i - 1].1, Layer::Conv { .. });
-        let dx_map = input.with_halo(usize::from(before_conv && i > 1));
-        let dx = self.map(name, "input gradient", dx_map);
-        let op = ConvBackwardData { dy: dy_map, dx: dx_map };
-        self.node(name, op, &[dy, flipped, saved.input, dx]);
-        dx
     }
 }

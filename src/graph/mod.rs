@@ -2,15 +2,18 @@
 //! passes.
 
 mod architecture;
+mod backward;
 mod error;
+mod layer;
 mod lower;
 mod network;
 mod plan;
 mod program;
 mod source;
 
-pub use architecture::{Architecture, Block, Builder, Layer};
+pub use architecture::{Architecture, Block, Builder};
 pub use error::GraphError;
+pub use layer::Layer;
 pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
 pub use network::{Network, NetworkOptions, plan};
 pub use plan::MemoryPlan;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::lower::{self, Graph, Home, METRIC_SLOTS, Parameter, Pass, SourceShape};
-use super::plan::{self, Arena, Budget, MemoryPlan};
+use super::lower::{self, Graph, Home, METRIC_SLOTS, Parameter, Pass, Setting, SourceShape};
+use super::plan::{self, Arena, Budget, MemoryPlan, Place};
 use super::program::{Bound, Program};
 use super::{Architecture, GraphError, ImageSource};
 use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
@@ -23,6 +23,12 @@ pub struct NetworkOptions {
     pub train: bool,
     /// True if SGD has momentum: velocities get memory.
     pub momentum: bool,
+    /// True if only dense layers are trained. Convolutions then run as in inference, batch
+    /// normalisations with their running statistics, and have no backward pass.
+    pub freeze_features: bool,
+    /// Images that a batch normalisation takes the statistics of in training, or `None` for the
+    /// whole batch (Hoffer et al., "Train longer, generalize better", arXiv:1705.08741, section 4).
+    pub ghost_batch: Option<usize>,
     /// Kernel variants to prefer, by name.
     pub variants: Vec<String>,
 }
@@ -35,6 +41,8 @@ impl Default for NetworkOptions {
             memory: None,
             train: true,
             momentum: false,
+            freeze_features: false,
+            ghost_batch: None,
             variants: Vec::new(),
         }
     }
@@ -50,8 +58,12 @@ pub struct Network {
     parameters: Vec<Parameter>,
     places: Arena,
     weights: Vec<Buffer>,
-    gradients: Vec<Buffer>,
-    velocities: Vec<Buffer>,
+    /// For each buffer of weights, `None` where they are frozen.
+    gradients: Vec<Option<Buffer>>,
+    velocities: Vec<Option<Buffer>>,
+    norms: Vec<Parameter>,
+    norm_places: Arena,
+    statistics: Vec<Buffer>,
     arena: Vec<Buffer>,
     plan: MemoryPlan,
     options: NetworkOptions,
@@ -66,21 +78,27 @@ pub fn plan(
     options: &NetworkOptions,
     facts: &AdapterFacts,
 ) -> Result<MemoryPlan, GraphError> {
-    let parameters = lower::parameters(architecture, facts.max_binding);
-    let bytes = plan::place_parameters(&parameters, facts).bytes();
+    let frozen = options.freeze_features;
+    let parameters = lower::parameters(architecture, facts.max_binding, frozen);
+    let places = plan::place_parameters(&parameters, facts);
+    let trained = plan::trained(&parameters, &places);
+    let of_trained = places.buffers.iter().zip(trained).filter(|(_, trained)| *trained);
+    let gradients = of_trained.map(|(bytes, _)| bytes).sum();
     let graphs = graphs(architecture, options, facts);
-    let metrics = METRIC_SLOTS as u64 * 16;
     let mut plan = MemoryPlan {
         micro_batch: 0,
-        parameters: bytes,
-        gradients: if options.train { bytes } else { 0 },
-        momentum: if options.train && options.momentum { bytes } else { 0 },
+        parameters: places.bytes(),
+        gradients: if options.train { gradients } else { 0 },
+        momentum: if options.train && options.momentum { gradients } else { 0 },
+        statistics: plan::place_parameters(&lower::statistics(architecture), facts).bytes(),
         arena: 0,
         arena_unshared: 0,
-        metrics,
+        metrics: METRIC_SLOTS as u64 * 16,
     };
-    let (batch, micro_batch) = (options.batch, options.micro_batch);
-    let budget = Budget { batch, micro_batch, memory: options.memory };
+    let (batch, micro_batch, memory) = (options.batch, options.micro_batch, options.memory);
+    let normalises = architecture.batch_norm() && options.train && !frozen;
+    let whole = normalises.then(|| options.ghost_batch.unwrap_or(batch));
+    let budget = Budget { batch, micro_batch, whole, memory };
     let arena = |images| merged(&graphs, images, facts).iter().sum::<u64>();
     let too_large = |images: usize| {
         let largest = graphs.iter().filter_map(|g| plan::exceeds_binding(g, images, facts));
@@ -105,8 +123,21 @@ fn graphs(
     let source =
         SourceShape { count: 1, height: 1, width: 1, channels: architecture.input().channels };
     let passes: &[Pass] = if options.train { &[Pass::Infer, Pass::Train] } else { &[Pass::Infer] };
-    let lower = |&pass: &Pass| lower::lower(architecture, pass, 1, source, &[(0, 1)], 1, facts);
+    let lower = |&pass: &Pass| {
+        let setting = setting(architecture, options, pass, 1, facts);
+        lower::lower(&setting, source, &[(0, 1)], 1)
+    };
     passes.iter().map(lower).collect()
+}
+
+fn setting<'a>(
+    network: &'a Architecture,
+    options: &NetworkOptions,
+    pass: Pass,
+    images: usize,
+    facts: &'a AdapterFacts,
+) -> Setting<'a> {
+    Setting { network, pass, frozen: options.freeze_features, images, facts }
 }
 
 /// Sizes of the buffers in which any one of the graphs fits.
@@ -134,16 +165,27 @@ impl Network {
     ) -> Result<Self, GraphError> {
         let facts = gpu.facts().clone();
         let plan = plan(&architecture, &options, &facts)?;
-        let parameters = lower::parameters(&architecture, facts.max_binding);
+        let frozen = options.freeze_features;
+        let parameters = lower::parameters(&architecture, facts.max_binding, frozen);
         let places = plan::place_parameters(&parameters, &facts);
+        let norms = lower::statistics(&architecture);
+        let norm_places = plan::place_parameters(&norms, &facts);
         let sizes = merged(&graphs(&architecture, &options, &facts), plan.micro_batch, &facts);
         let all = |label: &str, sizes: &[u64]| -> Result<Vec<Buffer>, GraphError> {
             sizes.iter().map(|&size| Ok(gpu.buffer(label, size)?)).collect()
         };
+        let trained = plan::trained(&parameters, &places);
+        let like_weights = |label: &str, wanted: bool| -> Result<Vec<Option<Buffer>>, GraphError> {
+            let buffer = |(&size, &trained)| {
+                let buffer = (wanted && trained).then(|| gpu.buffer(label, size)).transpose();
+                Ok(buffer?)
+            };
+            places.buffers.iter().zip(&trained).map(buffer).collect()
+        };
         let weights = all("parameters", &places.buffers)?;
-        let gradients = if options.train { all("gradients", &places.buffers)? } else { vec![] };
-        let momentum = options.train && options.momentum;
-        let velocities = if momentum { all("momentum", &places.buffers)? } else { vec![] };
+        let gradients = like_weights("gradients", options.train)?;
+        let velocities = like_weights("momentum", options.train && options.momentum)?;
+        let statistics = all("statistics", &norm_places.buffers)?;
         let arena = all("arena", &sizes)?;
         let metrics = gpu.buffer("metrics", plan.metrics)?;
         let kernels = Kernels::new(Arc::clone(&gpu))?;
@@ -157,6 +199,9 @@ impl Network {
             weights,
             gradients,
             velocities,
+            norms,
+            norm_places,
+            statistics,
             arena,
             plan,
             options,
@@ -182,9 +227,9 @@ impl Network {
 
     /// Bytes of all buffers allocated for it; equal to the plan's.
     pub fn allocated_bytes(&self) -> u64 {
-        let groups = [&self.weights, &self.gradients, &self.velocities, &self.arena];
-        let bytes = groups.into_iter().flatten().map(Buffer::size).sum::<u64>();
-        bytes + self.metrics.size()
+        let groups = [&self.weights, &self.statistics, &self.arena].into_iter().flatten();
+        let trained = self.gradients.iter().chain(&self.velocities).flatten();
+        groups.chain(trained).map(Buffer::size).sum::<u64>() + self.metrics.size()
     }
 
     /// The parameters in order.
@@ -197,13 +242,8 @@ impl Network {
     /// # Errors
     /// [`GraphError::Length`] or [`GraphError::Gpu`].
     pub fn write_parameter(&self, i: usize, values: &[f32]) -> Result<(), GraphError> {
-        let parameter = &self.parameters[i];
-        let expected = parameter.layout.len(1);
-        if values.len() != expected {
-            let (name, found) = (parameter.layer.clone(), values.len());
-            return Err(GraphError::Length { name, expected, found });
-        }
-        Ok(self.gpu().write(&self.range(&self.weights, i), values)?)
+        check_length(&self.parameters[i], values)?;
+        Ok(self.gpu().write(&self.weights_of(i), values)?)
     }
 
     /// The stored values of parameter `i`.
@@ -211,18 +251,43 @@ impl Network {
     /// # Errors
     /// [`GraphError::Gpu`] if the device fails.
     pub fn read_parameter(&self, i: usize) -> Result<Vec<f32>, GraphError> {
-        Ok(self.gpu().read(&self.range(&self.weights, i))?)
+        Ok(self.gpu().read(&self.weights_of(i))?)
     }
 
-    /// The gradient of parameter `i` from the last training step, stored like the parameter.
+    /// The gradient of parameter `i` from the last training step, stored like the parameter; `None`
+    /// of a frozen one.
     ///
     /// # Errors
     /// [`GraphError::NotForTraining`], or [`GraphError::Gpu`] if the device fails.
-    pub fn read_gradient(&self, i: usize) -> Result<Vec<f32>, GraphError> {
-        if self.gradients.is_empty() {
+    pub fn read_gradient(&self, i: usize) -> Result<Option<Vec<f32>>, GraphError> {
+        if !self.options.train {
             return Err(GraphError::NotForTraining);
         }
-        Ok(self.gpu().read(&self.range(&self.gradients, i))?)
+        let range = self.gradients_of(i);
+        Ok(range.map(|range| self.gpu().read(&range)).transpose()?)
+    }
+
+    /// The batch normalisations in order, with the layout of their running statistics: mean, variance
+    /// and number of batches, `(3, padded channels)`.
+    pub fn norms(&self) -> &[Parameter] {
+        &self.norms
+    }
+
+    /// Sets the running statistics of normalisation `i`.
+    ///
+    /// # Errors
+    /// [`GraphError::Length`] or [`GraphError::Gpu`].
+    pub fn write_statistics(&self, i: usize, values: &[f32]) -> Result<(), GraphError> {
+        check_length(&self.norms[i], values)?;
+        Ok(self.gpu().write(&self.statistics_of(i), values)?)
+    }
+
+    /// The running statistics of normalisation `i`.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if the device fails.
+    pub fn read_statistics(&self, i: usize) -> Result<Vec<f32>, GraphError> {
+        Ok(self.gpu().read(&self.statistics_of(i))?)
     }
 
     /// Binds a pass of the network to an image set.
@@ -244,11 +309,13 @@ impl Network {
         let (shape, samples) = (source.shape, source.shape.count);
         let images = self.plan.micro_batch;
         let ranges = source.ranges();
-        let graph = lower::lower(&self.architecture, pass, images, shape, &ranges, samples, facts);
+        let setting = setting(&self.architecture, &self.options, pass, images, facts);
+        let graph = lower::lower(&setting, shape, &ranges, samples);
         let arena = plan::place(&graph, images, facts);
         let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
-            (Home::Parameter(i), _) => self.range(&self.weights, i),
-            (Home::Gradient(i), _) => self.range(&self.gradients, i),
+            (Home::Parameter(i), _) => self.weights_of(i),
+            (Home::Gradient(i), _) => self.gradients_of(i).expect("only what is trained has one"),
+            (Home::Statistics(i), _) => self.statistics_of(i),
             (Home::Pixels(i), _) => source.shards[i].2.whole(),
             (Home::Order, _) => source.order.whole(),
             (Home::Labels, _) => source.labels.whole(),
@@ -286,6 +353,7 @@ impl Network {
         let facts = self.gpu().facts();
         let most = facts.max_binding / facts.storage_alignment * facts.storage_alignment;
         for (i, gradients) in self.gradients.iter().enumerate() {
+            let Some(gradients) = gradients else { continue };
             let size = self.weights[i].size();
             for offset in (0..size).step_by(most as usize) {
                 let bytes = most.min(size - offset);
@@ -294,7 +362,7 @@ impl Network {
                     self.weights[i].whole().part(offset, bytes),
                     gradients.whole().part(offset, bytes),
                 ];
-                let op: Box<dyn Op> = match self.velocities.get(i) {
+                let op: Box<dyn Op> = match &self.velocities[i] {
                     Some(velocities) => {
                         buffers.push(velocities.whole().part(offset, bytes));
                         Box::new(SgdMomentumUpdate { len })
@@ -307,9 +375,32 @@ impl Network {
         Ok(updates)
     }
 
-    fn range(&self, buffers: &[Buffer], parameter: usize) -> BufferRange {
-        let place = self.places.places[parameter].expect("every parameter is placed");
-        let size = self.parameters[parameter].layout.bytes(1);
-        buffers[place.buffer].whole().part(place.offset, size)
+    fn weights_of(&self, parameter: usize) -> BufferRange {
+        let place = self.places.place(parameter);
+        range(&self.weights[place.buffer], place, &self.parameters[parameter])
     }
+
+    fn gradients_of(&self, parameter: usize) -> Option<BufferRange> {
+        let place = self.places.place(parameter);
+        let buffer = self.gradients[place.buffer].as_ref()?;
+        Some(range(buffer, place, &self.parameters[parameter]))
+    }
+
+    fn statistics_of(&self, norm: usize) -> BufferRange {
+        let place = self.norm_places.place(norm);
+        range(&self.statistics[place.buffer], place, &self.norms[norm])
+    }
+}
+
+fn range(buffer: &Buffer, place: Place, parameter: &Parameter) -> BufferRange {
+    buffer.whole().part(place.offset, parameter.layout.bytes(1))
+}
+
+fn check_length(parameter: &Parameter, values: &[f32]) -> Result<(), GraphError> {
+    let (expected, found) = (parameter.layout.len(1), values.len());
+    if found != expected {
+        let name = parameter.layer.clone();
+        return Err(GraphError::Length { name, expected, found });
+    }
+    Ok(())
 }

@@ -25,6 +25,11 @@ pub struct Arena {
 }
 
 impl Arena {
+    /// Where parameter `i` lies; every parameter is placed.
+    pub fn place(&self, i: usize) -> Place {
+        self.places[i].expect("every parameter is placed")
+    }
+
     /// All bytes.
     pub fn bytes(&self) -> u64 {
         self.buffers.iter().sum()
@@ -111,15 +116,17 @@ fn lowest_free(
     fits.then_some(Place { buffer, offset, size: span.size })
 }
 
-/// Places the parameters one after another; gradients and momentum have the same places in buffers
-/// of their own.
+/// Places the parameters one after another, those that are trained in other buffers than those that
+/// are not; gradients and momentum have the same places in buffers of their own.
 pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena {
     let align = facts.storage_alignment.max(16);
     let mut arena = Arena::default();
+    let mut before = None;
     for parameter in parameters {
         let size = parameter.layout.bytes(1).next_multiple_of(align);
         let fits = |end: &u64| end + size <= facts.max_buffer;
-        if !arena.buffers.last().is_some_and(fits) {
+        let other_kind = before.replace(parameter.trained) != Some(parameter.trained);
+        if other_kind || !arena.buffers.last().is_some_and(fits) {
             arena.buffers.push(0);
         }
         let buffer = arena.buffers.len() - 1;
@@ -128,6 +135,17 @@ pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena
         *end += size;
     }
     arena
+}
+
+/// For each buffer of `places` whether the parameters in it are trained.
+pub fn trained(parameters: &[Parameter], places: &Arena) -> Vec<bool> {
+    let mut trained = vec![false; places.buffers.len()];
+    for (parameter, place) in parameters.iter().zip(&places.places) {
+        if let Some(place) = place {
+            trained[place.buffer] = parameter.trained;
+        }
+    }
+    trained
 }
 
 /// The tensor of `graph` that needs most in one binding for `images` images, if that is more than
@@ -153,6 +171,8 @@ pub struct MemoryPlan {
     pub gradients: u64,
     /// Bytes of momentum.
     pub momentum: u64,
+    /// Bytes of the running statistics of batch normalisations.
+    pub statistics: u64,
     /// Bytes of the arena of activations, their gradients and partial sums.
     pub arena: u64,
     /// What the arena's tensors would take without sharing memory.
@@ -169,7 +189,7 @@ impl MemoryPlan {
 
     /// Bytes that do not depend on the micro-batch.
     pub fn fixed(&self) -> u64 {
-        self.parameters + self.gradients + self.momentum + self.metrics
+        self.parameters + self.gradients + self.momentum + self.statistics + self.metrics
     }
 }
 
@@ -180,6 +200,8 @@ pub struct Budget {
     pub batch: usize,
     /// The micro-batch the user wants.
     pub micro_batch: Option<usize>,
+    /// Images that a batch normalisation takes statistics of, and that so cannot be cut.
+    pub whole: Option<usize>,
     /// Bytes allowed in all.
     pub memory: Option<u64>,
 }
@@ -189,10 +211,10 @@ pub struct Budget {
 const ARENA: u64 = 3 << 29;
 
 /// The largest even cut of the batch whose tensors fit the adapter's bindings and the memory
-/// allowed.
+/// allowed; with [`Budget::whole`] that number of images or none.
 ///
 /// # Errors
-/// [`GraphError`] that tells what one image would need.
+/// [`GraphError`] that tells what one image would need, or how many images would fit.
 pub fn choose_micro_batch(
     budget: &Budget,
     fixed: u64,
@@ -203,27 +225,38 @@ pub fn choose_micro_batch(
     let allowed = budget.memory.unwrap_or(fixed + ARENA);
     let fits =
         |images: usize| too_large(images).is_none() && fixed + arena_bytes(images) <= allowed;
+    let limit = |images: usize| match too_large(images) {
+        Some((name, bytes)) => {
+            format!("a binding ({name}: {bytes} bytes, {} offered)", facts.max_binding)
+        }
+        None => format!("the memory allowed ({allowed} bytes)"),
+    };
     let batch = budget.batch.max(1);
-    let mut cuts = (1..=batch).map(|parts| batch.div_ceil(parts));
     let wanted = budget.micro_batch.map(|wanted| wanted.clamp(1, batch));
-    if let Some(wanted) = wanted.filter(|&wanted| fits(wanted)) {
-        return Ok(wanted);
-    }
-    match cuts.find(|&images| fits(images)) {
-        Some(largest) => match wanted {
-            None => Ok(largest),
-            Some(wanted) => {
-                let limit = match too_large(wanted) {
-                    Some((name, bytes)) => {
-                        let limit = facts.max_binding;
-                        format!("a binding ({name}: {bytes} bytes, {limit} offered)")
-                    }
-                    None => format!("the memory allowed ({allowed} bytes)"),
-                };
-                Err(GraphError::MicroBatch { wanted, largest, limit })
+    let largest = match budget.whole.map(|whole| whole.clamp(1, batch)) {
+        Some(whole) => {
+            if let Some(wanted) = wanted.filter(|&wanted| wanted != whole) {
+                return Err(GraphError::CutStatistics { wanted, whole });
             }
+            match (1..=whole).rev().find(|&images| fits(images)) {
+                Some(largest) if largest < whole => {
+                    let limit = limit(whole);
+                    return Err(GraphError::WholeBatch { whole, largest, limit });
+                }
+                largest => largest,
+            }
+        }
+        None => match wanted.filter(|&wanted| fits(wanted)) {
+            None => (1..=batch).map(|parts| batch.div_ceil(parts)).find(|&images| fits(images)),
+            wanted => wanted,
         },
-        None => match too_large(1) {
+    };
+    match (largest, wanted) {
+        (Some(largest), Some(wanted)) if largest != wanted => {
+            Err(GraphError::MicroBatch { wanted, largest, limit: limit(wanted) })
+        }
+        (Some(largest), _) => Ok(largest),
+        (None, _) => match too_large(1) {
             Some((tensor, bytes)) => Err(GraphError::Binding {
                 tensor,
                 bytes,

@@ -31,7 +31,7 @@ pub struct Program {
 }
 
 /// The batch to run.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Batch {
     /// Place of its first image in the order of samples.
     pub first: usize,
@@ -45,6 +45,8 @@ pub struct Batch {
     pub learning_rate: f32,
     /// SGD momentum.
     pub momentum: f32,
+    /// SGD weight decay.
+    pub weight_decay: f32,
 }
 
 /// What a launch is, for reports.
@@ -258,6 +260,7 @@ impl Batch {
             number: self.number,
             learning_rate: self.learning_rate,
             momentum: self.momentum,
+            weight_decay: self.weight_decay,
             loss_scale: 1.0 / self.count as f32,
             ..Step::default()
         }

@@ -24,8 +24,10 @@ pub struct Step {
     pub momentum: f32,
     /// Factor of the loss's gradient: 1 / images in the whole batch.
     pub loss_scale: f32,
+    /// SGD weight decay.
+    pub weight_decay: f32,
     /// Zero; keeps the size a multiple of 16 bytes.
-    pub padding: [u32; 2],
+    pub padding: u32,
 }
 
 impl Default for Step {

@@ -12,13 +12,15 @@ fn rows_at_once(height: usize) -> u32 {
     [7, 8, 4, 2].into_iter().min_by_key(read).map_or(7, |rows| rows as u32)
 }
 
-/// `y = max(x * w + bias, 0)`: `(n, h, w, c)` with a halo to `(n, h, w, k)`.
+/// `y = x * w + bias`, then ReLU if wanted: `(n, h, w, c)` with a halo to `(n, h, w, k)`.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvForward {
     /// The input, with a halo.
     pub input: FeatureMap,
     /// The output, with the halo of whoever reads it.
     pub output: FeatureMap,
+    /// True if negative outputs become 0; false where a batch normalisation follows.
+    pub relu: bool,
 }
 
 /// `dx = (x > 0) * (dy * flipped filters)`: `(n, h, w, k)` with a halo to `(n, h, w, c)`.
@@ -56,11 +58,17 @@ impl Op for ConvForward {
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (shuffle, tiled) = (Plan::shuffle(facts), Plan::tiled());
         let (source, target) = (self.input, self.output);
+        // The least value that an output may have.
+        let floor = if self.relu { 0.0 } else { f32::MIN };
+        let with_floor = |mut dims: Vec<_>| {
+            dims.push(("floor", Dim::F(floor)));
+            dims
+        };
         let mut variants = vec![
             variant! {
                 "conv_forward_tiled",
                 constants: tiled.constants(source, target),
-                dims: tiled.dims(source, target),
+                dims: with_floor(tiled.dims(source, target)),
                 grid: tiled.grid(target),
                 proven: true,
                 supported: Ok(()),
@@ -68,7 +76,7 @@ impl Op for ConvForward {
             variant! {
                 "conv_forward_shuffle",
                 constants: shuffle.constants(source, target),
-                dims: shuffle.dims(source, target),
+                dims: with_floor(shuffle.dims(source, target)),
                 grid: shuffle.grid(target),
                 proven: true,
                 supported: Lanes::of(facts).map(|_| ()),
@@ -96,7 +104,7 @@ impl Op for ConvForward {
                     sum += x[at] * w[((r * 3 + s) * stored_c + c) * stored_k + k];
                 }
             }
-            y[self.output.index(n, i, j, k)] = sum.max(0.0);
+            y[self.output.index(n, i, j, k)] = if self.relu { sum.max(0.0) } else { sum };
         }
     }
 
@@ -325,7 +333,8 @@ pub(super) const SHAPES: &[(usize, usize, usize, usize)] = &[
 pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
     let op = |(i, &(h, w, c, k)): (usize, &(usize, usize, usize, usize))| {
         let input = FeatureMap::new(h, w, c).with_halo(1);
-        Box::new(ConvForward { input, output: input.with_channels(k).with_halo(i % 2) }) as _
+        let output = input.with_channels(k).with_halo(i % 2);
+        Box::new(ConvForward { input, output, relu: i % 3 > 0 }) as _
     };
     SHAPES.iter().enumerate().map(op).collect()
 }

@@ -1,6 +1,9 @@
 //! The operations: one file each, with the shape it works on, its f64 reference on the CPU, and its
 //! kernel variants.
 
+mod avgpool;
+mod batch_norm;
+mod batch_norm_backward;
 mod conv;
 mod conv_weights;
 mod dense;
@@ -18,6 +21,12 @@ use std::fmt::Debug;
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Binding, KernelError, Step, Variant};
 
+pub use avgpool::{AvgPoolBackward, AvgPoolForward};
+pub use batch_norm::{
+    BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics, moments, slots,
+    statistics,
+};
+pub use batch_norm_backward::{BatchNormBackward, BatchNormBackwardSums, BatchNormGradients};
 pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
 pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
@@ -90,6 +99,15 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "sum_partials", examples: conv_weights::sum_examples },
     Entry { name: "maxpool_forward", examples: maxpool::forward_examples },
     Entry { name: "maxpool_backward", examples: maxpool::backward_examples },
+    Entry { name: "avgpool_forward", examples: avgpool::forward_examples },
+    Entry { name: "avgpool_backward", examples: avgpool::backward_examples },
+    Entry { name: "batch_norm_moments", examples: batch_norm::moments_examples },
+    Entry { name: "batch_norm_statistics", examples: batch_norm::statistics_examples },
+    Entry { name: "batch_norm_forward", examples: batch_norm::forward_examples },
+    Entry { name: "batch_norm_fold", examples: batch_norm::fold_examples },
+    Entry { name: "batch_norm_backward_sums", examples: batch_norm_backward::sums_examples },
+    Entry { name: "batch_norm_gradients", examples: batch_norm_backward::gradients_examples },
+    Entry { name: "batch_norm_backward", examples: batch_norm_backward::backward_examples },
     Entry { name: "dense_forward", examples: dense::forward_examples },
     Entry { name: "dense_backward_data", examples: dense::backward_data_examples },
     Entry { name: "dense_backward_weights", examples: dense::backward_weights_examples },

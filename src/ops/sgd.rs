@@ -5,14 +5,14 @@ use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
 use crate::shape::Layout;
 
-/// `p -= learning_rate * g`.
+/// `p -= learning_rate * (g + weight_decay * p)`.
 #[derive(Debug, Clone, Copy)]
 pub struct SgdUpdate {
     /// Elements, a multiple of four.
     pub len: usize,
 }
 
-/// `v = momentum * v + g; p -= learning_rate * v`: PyTorch's SGD without dampening.
+/// `v = momentum * v + g + weight_decay * p; p -= learning_rate * v`: PyTorch's SGD without dampening.
 #[derive(Debug, Clone, Copy)]
 pub struct SgdMomentumUpdate {
     /// Elements, a multiple of four.
@@ -43,7 +43,8 @@ impl Op for SgdUpdate {
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [p, g] = buffers else { unreachable!("two bindings") };
         for i in 0..self.len {
-            p[i] -= f64::from(step.learning_rate) * g[i];
+            let gradient = g[i] + f64::from(step.weight_decay) * p[i];
+            p[i] -= f64::from(step.learning_rate) * gradient;
         }
     }
 
@@ -80,7 +81,8 @@ impl Op for SgdMomentumUpdate {
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [p, g, v] = buffers else { unreachable!("three bindings") };
         for i in 0..self.len {
-            v[i] = f64::from(step.momentum) * v[i] + g[i];
+            let gradient = g[i] + f64::from(step.weight_decay) * p[i];
+            v[i] = f64::from(step.momentum) * v[i] + gradient;
             p[i] -= f64::from(step.learning_rate) * v[i];
         }
     }

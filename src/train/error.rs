@@ -47,6 +47,14 @@ pub enum TrainError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// A file of the run could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// The history could not be written.
     #[error(transparent)]
     History(#[from] HistoryError),

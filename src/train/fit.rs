@@ -20,6 +20,8 @@ pub struct FitOptions {
     /// Momentum of SGD in PyTorch's form, `v = momentum v + gradient`; 0 for none. The network has
     /// to be made with [`crate::graph::NetworkOptions::momentum`].
     pub momentum: f32,
+    /// Weight decay of SGD in PyTorch's form, added to the gradient of every parameter; 0 for none.
+    pub weight_decay: f32,
     /// Seed of the order of images and of the dropout masks.
     pub seed: u64,
     /// True if each epoch takes the images in another order.
@@ -28,7 +30,15 @@ pub struct FitOptions {
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { epochs: 10, batch: 128, learning_rate: 0.05, momentum: 0.0, seed: 0, shuffle: true }
+        Self {
+            epochs: 10,
+            batch: 128,
+            learning_rate: 0.05,
+            momentum: 0.0,
+            weight_decay: 0.0,
+            seed: 0,
+            shuffle: true,
+        }
     }
 }
 
@@ -50,6 +60,10 @@ pub struct Progress {
     pub phase: Phase,
     /// What was measured over the images of this phase so far.
     pub so_far: Metrics,
+    /// What was measured over the last batch.
+    pub batch: Metrics,
+    /// Number of that batch among all of the run in this phase, from 0.
+    pub step: u32,
     /// All images of the phase.
     pub images: u64,
     /// Seconds since the phase began.
@@ -59,7 +73,12 @@ pub struct Progress {
 /// Told of a run as it goes on.
 pub trait Observer {
     /// The metrics of another batch have arrived; those of later ones are on their way.
-    fn batch(&mut self, _progress: &Progress) {}
+    ///
+    /// # Errors
+    /// Whatever keeps its result from being kept; it ends the run.
+    fn batch(&mut self, _progress: &Progress) -> Result<(), TrainError> {
+        Ok(())
+    }
 
     /// An epoch has ended; [`ControlFlow::Break`] makes it the last.
     ///
@@ -132,10 +151,11 @@ impl Trainer {
             seed: options.seed as u32,
             learning_rate: options.learning_rate,
             momentum: options.momentum,
+            weight_decay: options.weight_decay,
         };
-        let mut report = reporter(epoch, Phase::Train, images, observer);
-        sweep(&self.network, &self.train, options.batch, hyper, |so_far| {
-            report(so_far);
+        let mut report = reporter(epoch, Phase::Train, images, options.batch, observer);
+        sweep(&self.network, &self.train, options.batch, hyper, |so_far, batch| {
+            report(so_far, batch)?;
             match so_far.loss() {
                 loss if loss.is_finite() => Ok(()),
                 loss => Err(TrainError::Diverged { epoch, images: so_far.images, loss }),
@@ -150,11 +170,8 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Metrics, TrainError> {
         let images = self.test.source().count();
-        let mut report = reporter(epoch, Phase::Validate, images, observer);
-        self.test(batch, |so_far| {
-            report(so_far);
-            Ok(())
-        })
+        let report = reporter(epoch, Phase::Validate, images, batch, observer);
+        self.test(batch, report)
     }
 }
 
@@ -162,11 +179,15 @@ fn reporter(
     epoch: u32,
     phase: Phase,
     images: usize,
+    size: usize,
     observer: &mut dyn Observer,
-) -> impl FnMut(Metrics) {
+) -> impl FnMut(Metrics, Metrics) -> Result<(), TrainError> {
     let start = Instant::now();
-    move |so_far| {
+    let batches = images.div_ceil(size) as u32;
+    let mut steps = batches.wrapping_mul(epoch - 1)..;
+    move |so_far, batch| {
         let seconds = start.elapsed().as_secs_f64();
-        observer.batch(&Progress { epoch, phase, so_far, images: images as u64, seconds });
+        let (images, step) = (images as u64, steps.next().unwrap_or(u32::MAX));
+        observer.batch(&Progress { epoch, phase, so_far, batch, step, images, seconds })
     }
 }

@@ -10,11 +10,13 @@ mod init;
 mod model;
 pub mod plot;
 mod run_folder;
+mod step_log;
 mod trainer;
 
 pub use error::TrainError;
 pub use fit::{FitOptions, Observer, Phase, Progress};
 pub use init::Init;
-pub use model::{architecture_of, initialise, load, save};
+pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};
 pub use run_folder::RunFolder;
+pub use step_log::StepLog;
 pub use trainer::{Metrics, Trainer, logits};

@@ -4,11 +4,31 @@ use std::path::Path;
 
 use super::{Init, TrainError};
 use crate::graph::{Architecture, Block, GraphError, Layer, Network, Parameter};
-use crate::shape::Head;
+use crate::shape::padded;
 use crate::weights::{
-    Columns, Description, LayerWeights, Model, Preprocessing, WeightsError, dense_from_torch,
-    dense_to_torch, filter_from_torch, filter_to_torch,
+    Columns, Description, LayerName, LayerWeights, Model, NormWeights, Origin, Preprocessing,
+    Tensor, Values, WeightsError, dense_from_torch, dense_to_torch, filter_from_torch,
+    filter_to_torch, norm_from_torch, norm_to_torch,
 };
+
+/// What a model file tells beside the network and its weights.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Card {
+    /// The name of each class.
+    pub classes: Vec<String>,
+    /// The side that pictures are resized to before the middle is cut out; see
+    /// [`Preprocessing::resize`].
+    pub resize: Option<usize>,
+    /// Where the weights come from.
+    pub origin: Option<Origin>,
+}
+
+impl Card {
+    /// A card that names the classes and no more.
+    pub fn of(classes: &[String]) -> Self {
+        Self { classes: classes.to_vec(), ..Self::default() }
+    }
+}
 
 /// A layer with weights.
 struct Weighted {
@@ -16,6 +36,15 @@ struct Weighted {
     kind: Kind,
     /// The network's parameters that hold it: several where a dense layer is cut.
     parameters: std::ops::Range<usize>,
+    norm: Option<Norm>,
+}
+
+/// The batch normalisation after a convolution.
+struct Norm {
+    name: String,
+    channels: usize,
+    parameter: usize,
+    statistics: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -23,6 +52,12 @@ enum Kind {
     Conv { c: usize, k: usize },
     Dense { columns: Columns, outputs: usize },
 }
+
+/// Weight and bias, flat.
+type Pair = (Vec<f32>, Vec<f32>);
+
+/// Reads a stored parameter, or its gradient; `None` where there is none.
+type Read<'a> = &'a dyn Fn(usize) -> Result<Option<Vec<f32>>, GraphError>;
 
 impl Weighted {
     /// The shape of the weight in PyTorch.
@@ -45,14 +80,6 @@ impl Weighted {
         }
     }
 
-    /// Weight and bias of one of its parameters, of `count` outputs.
-    fn torch(&self, stored: &[f32], count: usize) -> (Vec<f32>, Vec<f32>) {
-        match self.kind {
-            Kind::Conv { c, k } => filter_to_torch(stored, c, k),
-            Kind::Dense { columns, .. } => dense_to_torch(stored, columns, count),
-        }
-    }
-
     /// Outputs held by parameter `i` of the network.
     fn outputs_of(&self, network: &Network, i: usize) -> usize {
         let first = network.parameters()[i].first;
@@ -69,7 +96,7 @@ impl Weighted {
         let (found, expected) = (weights.shape.clone(), self.shape());
         let whole = weights.weight.len() == expected.iter().product::<usize>()
             && expected.first() == Some(&weights.bias.len());
-        if found != expected || !whole {
+        if found != expected || !whole || weights.norm.is_some() != self.norm.is_some() {
             let layer = self.name.clone();
             return Err(WeightsError::Shape { layer, found, expected }.into());
         }
@@ -78,58 +105,112 @@ impl Weighted {
             let stored = self.stored(weights, &network.parameters()[i], count);
             network.write_parameter(i, &stored)?;
         }
-        Ok(())
+        match (&self.norm, &weights.norm) {
+            (Some(norm), Some(weights)) => norm.write(network, weights),
+            _ => Ok(()),
+        }
     }
 
-    fn read(&self, network: &Network) -> Result<LayerWeights, TrainError> {
+    /// Weight and bias in PyTorch's layout, as `read` gives them.
+    fn torch(&self, network: &Network, read: Read<'_>) -> Result<Option<Pair>, TrainError> {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for i in self.parameters.clone() {
-            let stored = network.read_parameter(i)?;
-            let (rows, biases) = self.torch(&stored, self.outputs_of(network, i));
+            let Some(stored) = read(i)? else { return Ok(None) };
+            let (rows, biases) = match self.kind {
+                Kind::Conv { c, k } => filter_to_torch(&stored, c, k),
+                Kind::Dense { columns, .. } => {
+                    dense_to_torch(&stored, columns, self.outputs_of(network, i))
+                }
+            };
             weight.extend(rows);
             bias.extend(biases);
         }
-        Ok(LayerWeights { name: self.name.clone(), shape: self.shape(), weight, bias, norm: None })
+        Ok(Some((weight, bias)))
+    }
+
+    fn read(&self, network: &Network) -> Result<LayerWeights, TrainError> {
+        let read = |i| network.read_parameter(i).map(Some);
+        let (weight, bias) = self.torch(network, &read)?.unwrap_or_default();
+        let norm = self.norm.as_ref().map(|norm| norm.read(network)).transpose()?;
+        Ok(LayerWeights { name: self.name.clone(), shape: self.shape(), weight, bias, norm })
+    }
+}
+
+impl Norm {
+    fn write(&self, network: &Network, weights: &NormWeights) -> Result<(), TrainError> {
+        let NormWeights { weight, bias, running_mean, running_var, .. } = weights;
+        for values in [weight, bias, running_mean, running_var] {
+            if values.len() != self.channels {
+                let (found, expected) = (vec![values.len()], vec![self.channels]);
+                let layer = self.name.clone();
+                return Err(WeightsError::Shape { layer, found, expected }.into());
+            }
+        }
+        let stored = norm_from_torch(&[weight, bias]);
+        network.write_parameter(self.parameter, &stored)?;
+        // The number of batches is kept once a channel; whole numbers are exact up to 2^24.
+        let batches = vec![weights.num_batches_tracked as f32; self.channels];
+        let stored = norm_from_torch(&[running_mean, running_var, &batches]);
+        Ok(network.write_statistics(self.statistics, &stored)?)
+    }
+
+    fn read(&self, network: &Network) -> Result<NormWeights, TrainError> {
+        let (channels, stride) = (self.channels, padded(self.channels));
+        let (weight, bias) = norm_to_torch(&network.read_parameter(self.parameter)?, channels);
+        let stored = network.read_statistics(self.statistics)?;
+        let row = |i: usize| stored[i * stride..][..channels].to_vec();
+        let num_batches_tracked = row(2).first().map_or(0, |&batches| batches as i64);
+        let (name, running_mean, running_var) = (self.name.clone(), row(0), row(1));
+        Ok(NormWeights { name, weight, bias, running_mean, running_var, num_batches_tracked })
     }
 }
 
 /// The layers with weights, in order, under PyTorch's names.
 fn weighted(network: &Network) -> Vec<Weighted> {
-    let names = describe(network.architecture(), Vec::new()).layer_names();
+    let names = describe(network.architecture(), &Card::default()).layer_names();
     let layers = network.architecture().layers();
     let kinds = layers.into_iter().filter_map(|(layer, geometry)| match geometry {
-        Layer::Conv { input, output } => {
+        Layer::Conv { input, output, .. } => {
             Some((layer, Kind::Conv { c: input.channels, k: output.channels }))
         }
         Layer::Dense { features, flattened, outputs, .. } => {
             let columns = flattened.map_or(Columns::Features(features), Columns::Flattened);
             Some((layer, Kind::Dense { columns, outputs }))
         }
-        Layer::MaxPool { .. } | Layer::Dropout { .. } => None,
+        _ => None,
     });
-    let mut next = 0;
-    let place = |(name, (layer, kind)): (String, (String, Kind))| {
+    let (mut next, mut norms) = (0, 0..);
+    let place = |(names, (layer, kind)): (LayerName, (String, Kind))| {
         let first = next;
         let of_layer = |parameter: &&Parameter| parameter.layer == layer;
         next += network.parameters()[first..].iter().take_while(of_layer).count();
-        Weighted { name, kind, parameters: first..next }
+        let parameters = first..next;
+        let norm = match (names.norm, kind) {
+            (Some(name), Kind::Conv { k: channels, .. }) => {
+                next += 1;
+                let statistics = norms.next().unwrap_or(0);
+                Some(Norm { name, channels, parameter: next - 1, statistics })
+            }
+            _ => None,
+        };
+        Weighted { name: names.layer, kind, parameters, norm }
     };
-    names.into_iter().map(|name| name.layer).zip(kinds).map(place).collect()
+    names.into_iter().zip(kinds).map(place).collect()
 }
 
-fn describe(architecture: &Architecture, classes: Vec<String>) -> Description {
+fn describe(architecture: &Architecture, card: &Card) -> Description {
     let input = architecture.input();
     let block = |block: &Block| [block.convolutions, block.channels];
     Description {
         blocks: architecture.blocks().iter().map(block).collect(),
-        batch_norm: false,
-        head: Head::Flatten,
+        batch_norm: architecture.batch_norm(),
+        head: architecture.head(),
         hidden: architecture.hidden().to_vec(),
         dropout: architecture.dropout(),
         input: [input.channels, input.height, input.width],
-        classes,
-        preprocessing: Preprocessing::default(),
-        origin: None,
+        classes: card.classes.clone(),
+        preprocessing: Preprocessing { resize: card.resize, ..Preprocessing::default() },
+        origin: card.origin.clone(),
     }
 }
 
@@ -142,6 +223,8 @@ pub fn architecture_of(description: &Description) -> Result<Architecture, GraphE
     let block = |&[convolutions, channels]: &[usize; 2]| Block { convolutions, channels };
     Architecture::builder()
         .blocks(description.blocks.iter().map(block).collect())
+        .batch_norm(description.batch_norm)
+        .head(description.head)
         .hidden(description.hidden.clone())
         .dropout(description.dropout)
         .input(channels, height, width)
@@ -149,15 +232,23 @@ pub fn architecture_of(description: &Description) -> Result<Architecture, GraphE
         .build()
 }
 
-/// Draws the weights of a network. They depend on the seed alone, not on the adapter or on how
-/// layers are stored.
+/// Draws the weights of a network; batch normalisations start as the identity. They depend on the
+/// seed alone, not on the adapter or on how layers are stored.
 ///
 /// # Errors
 /// [`TrainError::Graph`] if the device fails.
 pub fn initialise(network: &Network, init: Init, seed: u64) -> Result<(), TrainError> {
     let mut random = fastrand::Rng::with_seed(seed);
     for layer in weighted(network) {
-        let drawn = init.draw(layer.name.clone(), layer.shape(), &mut random);
+        let mut drawn = init.draw(layer.name.clone(), layer.shape(), &mut random);
+        drawn.norm = layer.norm.as_ref().map(|norm| NormWeights {
+            name: norm.name.clone(),
+            weight: vec![1.0; norm.channels],
+            bias: vec![0.0; norm.channels],
+            running_mean: vec![0.0; norm.channels],
+            running_var: vec![1.0; norm.channels],
+            num_batches_tracked: 0,
+        });
         layer.write(network, &drawn)?;
     }
     Ok(())
@@ -180,13 +271,48 @@ pub fn load(network: &Network, model: &Model) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// Reads the weights of a network from the device.
+///
+/// # Errors
+/// [`TrainError::Graph`] if the device fails.
+pub fn model_of(network: &Network, card: &Card) -> Result<Model, TrainError> {
+    let description = describe(network.architecture(), card);
+    let layers = weighted(network);
+    let layers = layers.iter().map(|layer| layer.read(network)).collect::<Result<_, _>>()?;
+    Ok(Model { description, layers })
+}
+
 /// Reads the weights of a network from the device and writes them to `path`; see [`Model::save`].
 ///
 /// # Errors
 /// [`TrainError`] if the device fails or the file cannot be written.
-pub fn save(network: &Network, classes: &[String], path: &Path) -> Result<(), TrainError> {
-    let description = describe(network.architecture(), classes.to_vec());
-    let layers =
-        weighted(network).iter().map(|layer| layer.read(network)).collect::<Result<_, _>>();
-    Ok(Model { description, layers: layers? }.save(path)?)
+pub fn save(network: &Network, card: &Card, path: &Path) -> Result<(), TrainError> {
+    Ok(model_of(network, card)?.save(path)?)
+}
+
+/// The gradients of the last training step in PyTorch's layout, under the names of the parameters;
+/// frozen ones have none.
+///
+/// # Errors
+/// [`TrainError::Graph`] if the device fails or the network is not made for training.
+pub fn gradients_of(network: &Network) -> Result<Vec<Tensor<'static>>, TrainError> {
+    let read = |i| network.read_gradient(i);
+    let mut tensors = Vec::new();
+    let mut push = |name: &str, shape: Vec<usize>, (weight, bias): Pair| {
+        let bias_shape = vec![bias.len()];
+        for (part, shape, values) in [("weight", shape, weight), ("bias", bias_shape, bias)] {
+            let (name, values) = (format!("{name}.{part}"), Values::F32(values.into()));
+            tensors.push(Tensor { name, shape, values });
+        }
+    };
+    for layer in weighted(network) {
+        if let Some(gradient) = layer.torch(network, &read)? {
+            push(&layer.name, layer.shape(), gradient);
+        }
+        let Some(norm) = &layer.norm else { continue };
+        if let Some(stored) = read(norm.parameter)? {
+            push(&norm.name, vec![norm.channels], norm_to_torch(&stored, norm.channels));
+        }
+    }
+    Ok(tensors)
 }

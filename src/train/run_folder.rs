@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::history::{EpochRecord, History, HistoryWriter};
-use super::{Observer, TrainError, Trainer, model, plot};
+use super::{Card, Observer, TrainError, Trainer, model, plot};
 use crate::graph::Network;
-use crate::weights::write_beside;
+use crate::weights::{CardMetrics, write_beside};
 
 /// A folder that gathers what a run leaves: `config.toml`, `history.csv`, `curves.svg`,
 /// `curves.png` and `model.safetensors`.
@@ -18,24 +18,19 @@ use crate::weights::write_beside;
 pub struct RunFolder {
     path: PathBuf,
     title: String,
-    classes: Vec<String>,
+    card: Card,
     writer: HistoryWriter,
     history: History,
 }
 
 impl RunFolder {
     /// Makes the folder with its parents and writes `config` to `config.toml`. `title` stands above
-    /// the curves, the names of the `classes` in the model.
+    /// the curves; `card` goes into the model, with what each epoch measured.
     ///
     /// # Errors
     /// [`TrainError::FolderTaken`] if there is a run in it, [`TrainError::Create`] if the folder or
     /// a file cannot be made.
-    pub fn create(
-        path: &Path,
-        config: &str,
-        title: &str,
-        classes: &[String],
-    ) -> Result<Self, TrainError> {
+    pub fn create(path: &Path, config: &str, title: &str, card: Card) -> Result<Self, TrainError> {
         let files = ["config.toml", "history.csv", "model.safetensors"];
         if files.iter().any(|file| path.join(file).exists()) {
             return Err(TrainError::FolderTaken { path: path.to_owned() });
@@ -50,7 +45,7 @@ impl RunFolder {
         Ok(Self {
             path: path.to_owned(),
             title: title.to_owned(),
-            classes: classes.to_vec(),
+            card,
             writer: HistoryWriter::create(&path.join("history.csv"))?,
             history: History::default(),
         })
@@ -67,7 +62,10 @@ impl RunFolder {
     /// [`TrainError`] if the device fails or a file cannot be written.
     pub fn record(&mut self, network: &Network, record: &EpochRecord) -> Result<(), TrainError> {
         let file = |name| self.path.join(name);
-        model::save(network, &self.classes, &file("model.safetensors"))?;
+        let EpochRecord { epoch, train_loss, train_acc, val_loss, val_acc, .. } = *record;
+        let metrics = CardMetrics { epoch, train_loss, train_acc, val_loss, val_acc };
+        self.card.origin.get_or_insert_default().metrics = Some(metrics);
+        model::save(network, &self.card, &file("model.safetensors"))?;
         self.writer.append(record)?;
         self.history.epochs.push(*record);
         let (svg, png) = (file("curves.svg"), file("curves.png"));

@@ -92,13 +92,13 @@ impl Trainer {
         if batch == 0 {
             return Err(TrainError::EmptyBatch);
         }
-        self.test(batch, |_| Ok(()))
+        self.test(batch, |_, _| Ok(()))
     }
 
     pub(super) fn test(
         &self,
         batch: usize,
-        seen: impl FnMut(Metrics) -> Result<(), TrainError>,
+        seen: impl FnMut(Metrics, Metrics) -> Result<(), TrainError>,
     ) -> Result<Metrics, TrainError> {
         sweep(&self.network, &self.test, batch, Hyper::default(), seen)
     }
@@ -112,29 +112,32 @@ pub(super) struct Hyper {
     pub seed: u32,
     pub learning_rate: f32,
     pub momentum: f32,
+    pub weight_decay: f32,
 }
 
 /// Runs `program` over its whole image set in batches, the last one as small as it is. `seen` gets
-/// the metrics of all batches so far, each time those of another arrive.
+/// the metrics of all batches so far and those of the last one, each time another's arrive.
 pub(super) fn sweep(
     network: &Network,
     program: &Program,
     batch: usize,
     hyper: Hyper,
-    mut seen: impl FnMut(Metrics) -> Result<(), TrainError>,
+    mut seen: impl FnMut(Metrics, Metrics) -> Result<(), TrainError>,
 ) -> Result<Metrics, TrainError> {
     let gpu = network.gpu();
     let images = program.source().count();
     let mut ring = network.metrics_ring(IN_FLIGHT)?;
     let mut total = Metrics::default();
     let mut arrived = |values: Vec<f32>| {
-        total.add(metrics(&values));
-        seen(total).map(|()| total)
+        let batch = metrics(&values);
+        total.add(batch);
+        seen(total, batch).map(|()| total)
     };
     for (number, first) in (hyper.number..).zip((0..images).step_by(batch)) {
         let count = batch.min(images - first);
-        let Hyper { seed, learning_rate, momentum, .. } = hyper;
-        program.run(network, &Batch { first, count, number, seed, learning_rate, momentum })?;
+        let Hyper { seed, learning_rate, momentum, weight_decay, .. } = hyper;
+        let sgd = Batch { learning_rate, momentum, weight_decay, ..Batch::default() };
+        program.run(network, &Batch { first, count, number, seed, ..sgd })?;
         if let Some(values) = ring.push(gpu, &network.metrics_of(number))? {
             arrived(values)?;
         }
@@ -178,7 +181,7 @@ pub fn logits(
     let mut rows = Vec::with_capacity(split.len());
     for (number, first) in (0..).zip((0..split.len()).step_by(most)) {
         let count = most.min(split.len() - first);
-        let batch = Batch { first, count, number, seed: 0, learning_rate: 0.0, momentum: 0.0 };
+        let batch = Batch { first, count, number, ..Batch::default() };
         program.run(network, &batch)?;
         let batch = program.read_logits(network, count)?;
         rows.extend(batch.chunks_exact(classes).map(<[f32]>::to_vec));

@@ -114,6 +114,27 @@ pub fn dense_from_torch(weight: &[f32], bias: &[f32], columns: Columns) -> Vec<f
     stored
 }
 
+/// Stored scale and shift of a batch normalisation of `c` channels ([`Layout::Norm`]) as PyTorch's
+/// weight and bias.
+///
+/// # Panics
+/// If `stored` has another length than the layout.
+pub fn norm_to_torch(stored: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
+    assert_eq!(stored.len(), Layout::Norm { c }.len(1), "the length of scale and shift");
+    (stored[..c].to_vec(), stored[padded(c)..][..c].to_vec())
+}
+
+/// Rows of one value a channel, each padded with zeros to a multiple of four: the inverse of
+/// [`norm_to_torch`] for two rows.
+pub fn norm_from_torch(rows: &[&[f32]]) -> Vec<f32> {
+    let mut stored = Vec::new();
+    for row in rows {
+        stored.extend_from_slice(row);
+        stored.resize(stored.len().next_multiple_of(4), 0.0);
+    }
+    stored
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +153,17 @@ mod tests {
             let used = stored.iter().filter(|value| **value != 0.0).count();
             assert_eq!(used, k * c * TAPS + k, "{c} to {k}");
             let layout = Layout::Filter { c, k };
+            assert!((0..stored.len()).all(|i| (stored[i] == 0.0) == layout.is_padding(i)));
+        }
+    }
+
+    #[test]
+    fn scale_and_shift_go_there_and_back() {
+        for c in [1, 4, 5, 31] {
+            let (weight, bias) = (numbers(c), numbers(c).iter().map(|x| -x).collect::<Vec<_>>());
+            let stored = norm_from_torch(&[&weight, &bias]);
+            assert_eq!(norm_to_torch(&stored, c), (weight, bias), "{c}");
+            let layout = Layout::Norm { c };
             assert!((0..stored.len()).all(|i| (stored[i] == 0.0) == layout.is_padding(i)));
         }
     }

@@ -12,7 +12,10 @@ mod tensor;
 mod write_beside;
 
 pub use error::WeightsError;
-pub use layout::{Columns, dense_from_torch, dense_to_torch, filter_from_torch, filter_to_torch};
+pub use layout::{
+    Columns, dense_from_torch, dense_to_torch, filter_from_torch, filter_to_torch, norm_from_torch,
+    norm_to_torch,
+};
 pub use model::{
     CardMetrics, Description, LayerWeights, Model, NormWeights, Origin, Preprocessing,
 };

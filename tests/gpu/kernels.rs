@@ -40,6 +40,15 @@ kernel_tests! {
     sum_partials
     maxpool_forward
     maxpool_backward
+    avgpool_forward
+    avgpool_backward
+    batch_norm_moments
+    batch_norm_statistics
+    batch_norm_forward
+    batch_norm_fold
+    batch_norm_backward_sums
+    batch_norm_gradients
+    batch_norm_backward
     dense_forward
     dense_backward_data
     dense_backward_weights
@@ -80,7 +89,8 @@ fn steps(op: &dyn Op) -> Vec<Step> {
         learning_rate: 0.1,
         momentum: 0.9,
         loss_scale: 0.125,
-        padding: [0; 2],
+        weight_decay: 0.01,
+        padding: 0,
     };
     let later =
         Step { images: 5, image_base: 3, sample_base: 11, slot: 301, accumulate: 1, ..step };

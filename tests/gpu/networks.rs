@@ -7,7 +7,8 @@ use vgg_wgpu::graph::{
     Architecture, Batch, Block, ImageSource, METRIC_SLOTS, Network, NetworkOptions, Pass, Program,
     SourceShape,
 };
-use vgg_wgpu::shape::Layout;
+use vgg_wgpu::shape::{Head, Layout};
+use vgg_wgpu::weights::norm_from_torch;
 
 /// Images of the set that the networks here train with.
 pub const IMAGES: usize = 40;
@@ -18,6 +19,15 @@ pub fn tiny(dropout: f32) -> Architecture {
     let blocks = [(1, 6), (2, 10)].map(|(convolutions, channels)| Block { convolutions, channels });
     let builder = Architecture::builder().blocks(blocks.to_vec()).input(3, 10, 9);
     builder.hidden(vec![12, 9]).classes(5).dropout(dropout).build().unwrap()
+}
+
+/// The same with batch normalisation, or with average pooling before the dense layers, without
+/// dropout.
+pub fn tiny_of(batch_norm: bool, head: Head) -> Architecture {
+    let blocks = [(1, 6), (2, 10)].map(|(convolutions, channels)| Block { convolutions, channels });
+    let builder = Architecture::builder().blocks(blocks.to_vec()).input(3, 10, 9);
+    let builder = builder.batch_norm(batch_norm).head(head).dropout(0.0);
+    builder.hidden(vec![12, 9]).classes(5).build().unwrap()
 }
 
 /// A network with its two passes over one set of random images.
@@ -69,13 +79,14 @@ impl Bench {
 
     pub fn gradients(&self) -> Vec<Vec<f32>> {
         let all = 0..self.network.parameters().len();
-        all.map(|i| self.network.read_gradient(i).unwrap()).collect()
+        all.map(|i| self.network.read_gradient(i).unwrap().unwrap()).collect()
     }
 }
 
 /// The batch of `count` images from `first` on.
 pub fn batch(number: u32, first: usize, count: usize) -> Batch {
-    Batch { first, count, number, seed: 7, learning_rate: 0.05, momentum: 0.9 }
+    let (learning_rate, momentum, weight_decay) = (0.05, 0.9, 0.01);
+    Batch { first, count, number, seed: 7, learning_rate, momentum, weight_decay }
 }
 
 /// Uniform in ±sqrt(6 / inputs), so that activations keep their size; paddings zero.
@@ -83,6 +94,12 @@ fn weights(layout: Layout, random: &mut fastrand::Rng) -> Vec<f32> {
     let inputs = match layout {
         Layout::Filter { c, .. } => 9 * c,
         Layout::Panels { inputs, .. } => inputs,
+        // Around the identity: scales in [0.5, 1.5], shifts in [-0.5, 0.5].
+        Layout::Norm { c } => {
+            let mut near = |middle: f32| (0..c).map(|_| middle + random.f32() - 0.5).collect();
+            let (scale, shift): (Vec<f32>, Vec<f32>) = (near(1.0), near(0.0));
+            return norm_from_torch(&[&scale, &shift]);
+        }
         other => panic!("{other:?} holds no parameter"),
     };
     let bound = (6.0 / inputs as f32).sqrt();

@@ -49,6 +49,7 @@ fn sixty_four_real_images_are_learnt_by_heart() {
         momentum: 0.9,
         seed: 1,
         shuffle: true,
+        ..FitOptions::default()
     };
     let mut until = Until { goal: 0.01, losses: Vec::new() };
     trainer.fit(&fit, &mut until).unwrap();

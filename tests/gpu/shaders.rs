@@ -211,8 +211,8 @@ fn step_lies_in_wgsl_as_in_rust() {
         ("learning_rate", "f32", offset_of!(Step, learning_rate)),
         ("momentum", "f32", offset_of!(Step, momentum)),
         ("loss_scale", "f32", offset_of!(Step, loss_scale)),
-        ("padding_0", "u32", offset_of!(Step, padding)),
-        ("padding_1", "u32", offset_of!(Step, padding) + 4),
+        ("weight_decay", "f32", offset_of!(Step, weight_decay)),
+        ("padding", "u32", offset_of!(Step, padding)),
     ];
     let wanted: Vec<_> = fields.map(|(name, ty, at)| format!("{name}: {ty} at {at}")).into();
     for_every_shader(|_, module, _| {

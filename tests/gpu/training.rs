@@ -4,13 +4,20 @@
 use std::sync::Arc;
 
 use vgg_wgpu::graph::SourceShape;
-use vgg_wgpu::graph::{Architecture, GraphError, ImageSource, Network, NetworkOptions, Pass, plan};
+use vgg_wgpu::graph::{
+    Architecture, Batch, GraphError, ImageSource, Network, NetworkOptions, Pass, plan,
+};
+use vgg_wgpu::shape::Head;
 
 use crate::device;
 use crate::networks::{self, Bench, IMAGES};
 
 fn options(batch: usize, micro_batch: usize) -> NetworkOptions {
     NetworkOptions { batch, micro_batch: Some(micro_batch), momentum: true, ..Default::default() }
+}
+
+fn frozen(options: NetworkOptions) -> NetworkOptions {
+    NetworkOptions { freeze_features: true, ..options }
 }
 
 #[test]
@@ -90,6 +97,8 @@ fn what_is_planned_is_allocated() {
         (networks::tiny(0.5), options(32, 8)),
         (networks::tiny(0.0), NetworkOptions { batch: 7, ..Default::default() }),
         (networks::tiny(0.5), NetworkOptions { train: false, ..Default::default() }),
+        (networks::tiny_of(true, Head::AvgPool7), options(9, 9)),
+        (networks::tiny_of(true, Head::Flatten), frozen(options(32, 8))),
         (small().build().unwrap(), NetworkOptions { batch: 20, ..Default::default() }),
         (small().build().unwrap(), NetworkOptions { memory: Some(12 << 20), ..options(64, 1) }),
     ];
@@ -127,4 +136,89 @@ fn a_network_without_gradients_is_not_trained() {
     let shape = SourceShape { count: 1, height: 4, width: 4, channels: 3 };
     let source = Arc::new(ImageSource::upload(gpu, shape, &[0; 48], &[0]).unwrap());
     assert!(matches!(network.bind(Pass::Train, source), Err(GraphError::NotForTraining)));
+}
+
+#[test]
+fn frozen_features_stay_and_dense_layers_learn_as_if_they_were_not() {
+    let Some(devices) = device::open() else { return };
+    let run = |batch_norm, freeze: bool| {
+        let options = options(16, if freeze { 6 } else { 16 });
+        let options = if freeze { frozen(options) } else { options };
+        let network = networks::tiny_of(batch_norm, Head::AvgPool7);
+        let bench = Bench::new(devices.usual.gpu(), network, options, 6);
+        let before = bench.parameters();
+        let statistics = |bench: &Bench| -> Vec<_> {
+            let norms = 0..bench.network.norms().len();
+            norms.map(|i| bench.network.read_statistics(i).unwrap()).collect()
+        };
+        let norms = statistics(&bench);
+        bench.run(&bench.train, networks::batch(0, 3, 16));
+        let trained = bench.network.parameters().iter().map(|p| p.trained).collect::<Vec<_>>();
+        assert_eq!(statistics(&bench) == norms, freeze || !batch_norm);
+        (trained, before, bench.parameters())
+    };
+    for batch_norm in [false, true] {
+        let (trained, before, after) = run(batch_norm, true);
+        for ((trained, before), after) in trained.iter().zip(&before).zip(&after) {
+            assert_eq!(*trained, before != after, "a frozen parameter moved or another did not");
+        }
+    }
+    let ((trained, _, alone), (_, _, together)) = (run(false, true), run(false, false));
+    for i in (0..trained.len()).filter(|&i| trained[i]) {
+        let most = together[i].iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+        for (a, b) in alone[i].iter().zip(&together[i]) {
+            assert!((a - b).abs() <= 1e-5 * most, "parameter {i}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn batch_normalisation_keeps_a_batch_whole_or_takes_groups() {
+    let Some(devices) = device::open() else { return };
+    let facts = devices.usual.gpu().facts();
+    let planned =
+        |options: NetworkOptions| plan(&networks::tiny_of(true, Head::Flatten), &options, facts);
+    let free = planned(NetworkOptions { batch: 33, ..Default::default() }).unwrap();
+    assert_eq!(free.micro_batch, 33);
+    let tight = |ghost_batch, micro_batch| {
+        let memory = Some(free.fixed() + free.arena / 2);
+        planned(NetworkOptions {
+            batch: 33,
+            memory,
+            ghost_batch,
+            micro_batch,
+            ..Default::default()
+        })
+    };
+    let Err(GraphError::WholeBatch { whole: 33, largest, .. }) = tight(None, None) else {
+        panic!("a batch that does not fit is refused");
+    };
+    assert!((14..=18).contains(&largest), "{largest}");
+    assert_eq!(tight(Some(largest), None).unwrap().micro_batch, largest);
+    let cut = tight(None, Some(11));
+    assert!(matches!(cut, Err(GraphError::CutStatistics { wanted: 11, whole: 33 })), "{cut:?}");
+    let infer = NetworkOptions { train: false, ..options(32, 8) };
+    assert_eq!(planned(infer).unwrap().micro_batch, 8);
+}
+
+#[test]
+fn groups_are_normalised_by_themselves() {
+    let Some(devices) = device::open() else { return };
+    let run = |batch: usize, ghost_batch, count: usize| {
+        let network = networks::tiny_of(true, Head::Flatten);
+        let options = NetworkOptions { batch, ghost_batch, ..Default::default() };
+        let bench = Bench::new(devices.usual.gpu(), network, options, 8);
+        let still = Batch { learning_rate: 0.0, ..networks::batch(0, 0, count) };
+        let [loss, ..] = bench.run(&bench.train, still);
+        let later = Batch { first: count, number: 1, ..still };
+        let [rest, ..] = bench.run(&bench.train, later);
+        (loss, rest, bench.network.read_statistics(0).unwrap())
+    };
+    let (grouped, _, statistics) = run(20, Some(10), 20);
+    let (first, second, _) = run(10, None, 10);
+    assert!((grouped - first - second).abs() < 1e-4 * grouped, "{grouped}: {first} + {second}");
+    let (whole, ..) = run(20, None, 20);
+    assert!((grouped - whole).abs() > 1e-3 * grouped, "groups change the result: {whole}");
+    // Two batches of two groups each: the number of batches is the third row.
+    assert_eq!(statistics[16], 4.0, "{statistics:?}");
 }

@@ -1,0 +1,150 @@
+//! The backward pass of a micro-batch: from the gradient of the logits to those of all parameters
+//! that are trained.
+
+use super::Layer;
+use super::lower::{Home, Lowering, Saved, slices};
+use crate::ops::{
+    self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
+    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, DenseBackwardData, DenseBackwardWeights,
+    DropoutBackward, MaxPoolBackward, SumPartials,
+};
+use crate::shape::{FeatureMap, Layout, TAPS, padded};
+
+impl Lowering<'_> {
+    /// Appends the backward pass, from the last layer to the first that is trained.
+    pub(super) fn backward(&mut self, mut gradient: usize, rate: f32) {
+        let layers = self.layers;
+        let frozen = self.setting.frozen;
+        for (i, (name, layer)) in layers.iter().enumerate().rev() {
+            let saved = self.saved[i];
+            match *layer {
+                Layer::Dropout { columns, index } => {
+                    let op = DropoutBackward { columns, layer: index, rate };
+                    self.node(name, op, &[gradient]);
+                }
+                Layer::Dense { inputs, outputs, flattened, .. } => {
+                    self.dense_weights(name, saved, gradient, inputs, outputs);
+                    if frozen && flattened.is_some() {
+                        return;
+                    }
+                    gradient = self.dense_data(name, saved, gradient, inputs, outputs);
+                }
+                Layer::AvgPool { input, output } => {
+                    let dx = self.map(name, "input gradient", input);
+                    let op = AvgPoolBackward { x: input, y: output };
+                    self.node(name, op, &[gradient, saved.input, dx]);
+                    gradient = dx;
+                }
+                Layer::MaxPool { input, output } => {
+                    let dx = input.with_halo(self.gradient_halo(i));
+                    let tensor = self.map(name, "input gradient", dx);
+                    let op = MaxPoolBackward { dy: output, dx };
+                    self.node(name, op, &[gradient, saved.extra, tensor]);
+                    gradient = tensor;
+                }
+                Layer::BatchNorm { map } => gradient = self.batch_norm_backward(i, gradient, map),
+                Layer::Conv { input, output, .. } => {
+                    gradient = self.conv_backward(i, gradient, input, output);
+                }
+            }
+        }
+    }
+
+    /// The halo of the gradient of layer `i`'s input: a convolution reads it with one, unless it is
+    /// the first, whose own input needs no gradient.
+    fn gradient_halo(&self, i: usize) -> usize {
+        let reader = i.checked_sub(1).map(|before| (before, self.layers[before].1));
+        usize::from(matches!(reader, Some((1.., Layer::Conv { .. }))))
+    }
+
+    fn gradient_of(&mut self, layer: &str, parameter: usize, layout: Layout) -> usize {
+        self.tensor(format!("{layer} weight gradient"), layout, Home::Gradient(parameter))
+    }
+
+    fn dense_weights(
+        &mut self,
+        name: &str,
+        saved: Saved,
+        dy: usize,
+        inputs: usize,
+        outputs: usize,
+    ) {
+        let slices = slices(inputs, outputs, self.setting.facts.max_binding);
+        for (i, slice) in slices.into_iter().enumerate() {
+            let grad = self.gradient_of(name, saved.parameter + i, slice.weights());
+            self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);
+        }
+    }
+
+    fn dense_data(
+        &mut self,
+        name: &str,
+        saved: Saved,
+        dy: usize,
+        inputs: usize,
+        outputs: usize,
+    ) -> usize {
+        let dx = self.arena(name, "input gradient", Layout::Rows(inputs));
+        let slices = slices(inputs, outputs, self.setting.facts.max_binding);
+        for (i, slice) in slices.into_iter().enumerate() {
+            let home = Home::Parameter(saved.parameter + i);
+            let w = self.tensor(String::new(), slice.weights(), home);
+            let images = self.setting.images;
+            let op = DenseBackwardData { slice, accumulate: i > 0, images };
+            self.node(name, op, &[dy, w, saved.input, dx]);
+        }
+        dx
+    }
+
+    fn batch_norm_backward(&mut self, i: usize, dy: usize, map: FeatureMap) -> usize {
+        let name = &self.layers[i].0;
+        let Saved { input, extra: moments, parameter } = self.saved[i];
+        let (layout, slots) = (ops::moments(map), ops::slots(map, self.setting.facts));
+        let partial = self.arena(name, "partial sums", Layout::Flat(slots * layout.len(1)));
+        let op = BatchNormBackwardSums { x: map, slots };
+        self.node(name, op, &[input, dy, moments, partial]);
+        let sums = self.arena(name, "sums", layout);
+        let scale = Layout::Norm { c: map.channels };
+        let grad = self.gradient_of(name, parameter, scale);
+        self.node(name, BatchNormGradients { x: map, slots }, &[partial, sums, grad]);
+        let norm = self.tensor(String::new(), scale, Home::Parameter(parameter));
+        let dx = map.with_halo(self.gradient_halo(i));
+        let tensor = self.map(name, "input gradient", dx);
+        let op = BatchNormBackward { x: map, dx };
+        self.node(name, op, &[input, dy, norm, moments, sums, tensor]);
+        tensor
+    }
+
+    fn conv_backward(
+        &mut self,
+        i: usize,
+        dy: usize,
+        input: FeatureMap,
+        output: FeatureMap,
+    ) -> usize {
+        let name = &self.layers[i].0;
+        let (c, k) = (input.channels, output.channels);
+        let saved = self.saved[i];
+        let first = i == 0;
+        let dy_map = output.with_halo(usize::from(!first));
+        let weights = ConvBackwardWeights::new(input.with_halo(1), dy_map, self.setting.facts);
+        let layout = Layout::Filter { c, k };
+        let slots = weights.slots;
+        let partial = self.arena(name, "partial sums", Layout::Flat(slots * layout.len(1)));
+        self.node(name, weights, &[saved.input, dy, partial]);
+        let grad = self.gradient_of(name, saved.parameter, layout);
+        self.node(name, SumPartials { grad: layout, slots }, &[partial, grad]);
+        if first {
+            return dy;
+        }
+        let flipped = Layout::Flat(TAPS * padded(c) * padded(k));
+        let flipped = self.arena(name, "flipped filters", flipped);
+        let w = self.tensor(String::new(), layout, Home::Parameter(saved.parameter));
+        self.node(name, ConvFilterFlip { c, k }, &[w, flipped]);
+        let dx_map = input.with_halo(self.gradient_halo(i));
+        let dx = self.map(name, "input gradient", dx_map);
+        let op = ConvBackwardData { dy: dy_map, dx: dx_map };
+        self.node(name, op, &[dy, flipped, saved.input, dx]);
+        dx
+    }
+}
