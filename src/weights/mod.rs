@@ -5,9 +5,14 @@
 //! `c * h * w` exist only here.
 
 mod error;
+mod infer;
 mod layout;
 mod model;
 mod names;
+mod names_error;
+mod naming;
+mod places;
+mod recognise;
 mod tensor;
 mod write_beside;
 
@@ -17,5 +22,8 @@ pub use model::{
     CardMetrics, Description, LayerWeights, Model, NormWeights, Origin, Preprocessing,
 };
 pub use names::{LayerName, torch_names};
+pub use names_error::{Mismatch, NamesError};
+pub use naming::{Naming, export_tensors};
+pub use recognise::{ImportOptions, Recognised, recognise};
 pub use tensor::{Tensor, Values};
 pub(crate) use write_beside::write_beside;
