@@ -11,6 +11,8 @@ mod model;
 mod names;
 mod names_error;
 mod naming;
+mod onnx;
+mod onnx_proto;
 mod places;
 mod recognise;
 mod tensor;
@@ -24,6 +26,7 @@ pub use model::{
 pub use names::{LayerName, torch_names};
 pub use names_error::{Mismatch, NamesError};
 pub use naming::{Naming, export_tensors};
+pub use onnx::write_onnx;
 pub use recognise::{ImportOptions, Recognised, recognise};
 pub use tensor::{Tensor, Values};
 pub(crate) use write_beside::write_beside;

@@ -154,6 +154,12 @@ pub enum NamesError {
         /// Columns left.
         width: usize,
     },
+    /// An ONNX file would be larger than protobuf allows.
+    #[error("an ONNX file of {bytes} bytes is more than protobuf's readers take (2 GiB)")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
     /// The notebook's names have no place for batch normalisation.
     #[error("the d2l notebook has no batch normalisation; use torchvision's names")]
     BatchNorm,

@@ -236,6 +236,14 @@ pub fn export_tensors(model: &Model, naming: Naming) -> Result<Vec<Tensor<'_>>, 
         }
         _ => {}
     }
+    checked_tensors(model, naming)
+}
+
+/// All tensors of `model` under the names of `naming`, whatever its program does with them.
+pub(super) fn checked_tensors(
+    model: &Model,
+    naming: Naming,
+) -> Result<Vec<Tensor<'_>>, WeightsError> {
     let slots = model_slots(model, naming)?;
     let mut tensors = Vec::new();
     for (slot, layer) in slots.iter().zip(&model.layers) {
