@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
+use super::NamesError;
+
 /// Why a model file cannot be read or written.
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -72,4 +74,7 @@ pub enum WeightsError {
         /// The shape expected.
         expected: Vec<usize>,
     },
+    /// The tensors are no VGG, or the VGG has no such tensors.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }

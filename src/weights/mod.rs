@@ -5,9 +5,16 @@
 //! `c * h * w` exist only here.
 
 mod error;
+mod infer;
 mod layout;
 mod model;
 mod names;
+mod names_error;
+mod naming;
+mod onnx;
+mod onnx_proto;
+mod places;
+mod recognise;
 mod tensor;
 mod write_beside;
 
@@ -20,5 +27,9 @@ pub use model::{
     CardMetrics, Description, LayerWeights, Model, NormWeights, Origin, Preprocessing,
 };
 pub use names::{LayerName, torch_names};
+pub use names_error::{Mismatch, NamesError};
+pub use naming::{Naming, export_tensors};
+pub use onnx::write_onnx;
+pub use recognise::{ImportOptions, Recognised, recognise};
 pub use tensor::{Tensor, Values};
 pub(crate) use write_beside::write_beside;
