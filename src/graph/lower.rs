@@ -1,11 +1,13 @@
 //! From layers to operations on tensors: the forward, loss and backward passes of a micro-batch.
 
-use super::{Architecture, Layer};
+use super::source::{Format, Reads};
+use super::{Architecture, Layer, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::{
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, DenseBackwardData,
-    DenseBackwardWeights, DenseForward, DropoutBackward, DropoutForward, FillHalo, MaxPoolBackward,
-    MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, Slice, SoftmaxCrossEntropy, SumPartials,
+    DenseBackwardWeights, DenseForward, DropoutBackward, DropoutForward, FillHalo, LoadRaw,
+    MaxPoolBackward, MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, ResizePillow, Shard, Slice,
+    SoftmaxCrossEntropy, SumPartials,
 };
 use crate::shape::{FeatureMap, Layout, PANEL, TAPS, padded};
 
@@ -45,6 +47,8 @@ pub enum Home {
     Gradient(usize),
     /// A shard of the image set.
     Pixels(usize),
+    /// The weights of Pillow's filter.
+    Tables,
     /// The order of samples.
     Order,
     /// The labels of the image set.
@@ -133,9 +137,7 @@ pub fn lower(
     network: &Architecture,
     pass: Pass,
     images: usize,
-    source: SourceShape,
-    shards: &[(usize, usize)],
-    samples: usize,
+    source: Reads<'_>,
     facts: &AdapterFacts,
 ) -> Graph {
     let layers = network.layers();
@@ -147,9 +149,10 @@ pub fn lower(
         saved: Vec::new(),
         next: 0,
     };
-    let x = lowering.input(network.input(), source, shards, samples);
+    let (labels, samples) = (source.shape.count, source.shape.count);
+    let x = lowering.input(network, source);
     let logits = lowering.forward(x, pass, network.dropout());
-    let dlogits = lowering.loss(logits, network.classes(), source.count, samples);
+    let dlogits = lowering.loss(logits, network.classes(), labels, samples);
     if pass == Pass::Train {
         lowering.backward(dlogits, network.dropout());
     }
@@ -202,31 +205,34 @@ impl Lowering<'_> {
         tensor
     }
 
-    fn input(
-        &mut self,
-        map: FeatureMap,
-        source: SourceShape,
-        shards: &[(usize, usize)],
-        samples: usize,
-    ) -> usize {
-        let output = map.with_halo(1);
+    /// The network's input, gathered from each shard of the image set.
+    fn input(&mut self, network: &Architecture, source: Reads<'_>) -> usize {
+        let output = network.input().with_halo(1);
+        let samples = source.shape.count;
         let x = self.map("input", "images", output);
         let order = self.tensor("order".to_owned(), Layout::Words(samples), Home::Order);
-        for (i, &(first, count)) in shards.iter().enumerate() {
-            let (source_height, source_width) = (source.height, source.width);
-            let channels = source.channels;
-            let op = ResizeBilinear {
-                source_height,
-                source_width,
-                channels,
-                first,
-                count,
-                samples,
-                output,
-            };
-            let words = (count * source_height * source_width * channels).div_ceil(4);
-            let pixels = self.tensor("images".to_owned(), Layout::Words(words), Home::Pixels(i));
-            self.node("input", op, &[order, pixels, x]);
+        for (i, &(first, count)) in source.shards.iter().enumerate() {
+            let shard = Shard { first, count, samples };
+            let pictures = source.shape.pictures(shard, output, network.normalisation());
+            let mut pixels = |layout| self.tensor("images".to_owned(), layout, Home::Pixels(i));
+            match source.format {
+                Format::Raw => {
+                    let op = LoadRaw { shard, output };
+                    let values = pixels(op.values());
+                    self.node("input", op, &[order, values, x]);
+                }
+                Format::Bytes(ResizeFilter::Bilinear) => {
+                    let pixels = pixels(pictures.pixels());
+                    self.node("input", ResizeBilinear(pictures), &[order, pixels, x]);
+                }
+                Format::Bytes(ResizeFilter::Pillow) => {
+                    let op = ResizePillow(pictures);
+                    let pixels = pixels(pictures.pixels());
+                    let name = "weights of the resize".to_owned();
+                    let tables = self.tensor(name, op.tables_layout(), Home::Tables);
+                    self.node("input", op, &[order, pixels, tables, x]);
+                }
+            }
         }
         x
     }

@@ -16,6 +16,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/conv_tiled.wgsl", include_str!("../../shaders/common/conv_tiled.wgsl")),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
     ("common/dropout.wgsl", include_str!("../../shaders/common/dropout.wgsl")),
+    ("common/pictures.wgsl", include_str!("../../shaders/common/pictures.wgsl")),
 ];
 
 /// The complete WGSL of a kernel: declarations generated from the operation's bindings and the

@@ -17,4 +17,4 @@ pub use fit::{FitOptions, Observer, Phase, Progress};
 pub use init::Init;
 pub use model::{architecture_of, initialise, load, save};
 pub use run_folder::RunFolder;
-pub use trainer::{Metrics, Trainer, logits};
+pub use trainer::{Metrics, Trainer, logits, logits_of};

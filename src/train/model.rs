@@ -128,7 +128,10 @@ fn describe(architecture: &Architecture, classes: Vec<String>) -> Description {
         dropout: architecture.dropout(),
         input: [input.channels, input.height, input.width],
         classes,
-        preprocessing: Preprocessing::default(),
+        preprocessing: Preprocessing {
+            normalisation: architecture.normalisation(),
+            ..Preprocessing::default()
+        },
         origin: None,
     }
 }
@@ -146,6 +149,7 @@ pub fn architecture_of(description: &Description) -> Result<Architecture, GraphE
         .dropout(description.dropout)
         .input(channels, height, width)
         .classes(description.classes.len())
+        .normalisation(description.preprocessing.normalisation)
         .build()
 }
 
