@@ -1,21 +1,14 @@
-// Gathers a batch of 8-bit images and resizes it, with values scaled to [0, 1]:
-//   x[i, y, x, c] = bilinear sample of image order[sample_base + i] / 255
+// Gathers a batch of 8-bit images and resizes it, with values scaled to [0, 1] and normalised:
+//   x[i, y, x, c] = (bilinear sample of image order[sample_base + i] / 255 - mean) / deviation
 // with half-pixel centres and clamped edges (PyTorch's interpolate with align_corners=False).
+// Output position y lies at ((2 y + 1) from - to) / (2 to) of the source, where from / to is the
+// ratio of the sizes in lowest terms: positions and weights are whole numbers of parts of 1 / (2 to),
+// in range for sides up to 2^15.
 // order: (samples) u32; pixels: bytes of `count` images (count, source_height, source_width,
 // channels) beginning with image `first` of the set, packed in u32; images outside are another
 // dispatch's. x: (n, h + 2 out_halo, w + 2 out_halo, 4), its halo left alone, channels past the
 // last 0. Grid: one invocation a pixel.
-fn byte(i: u32) -> f32 {
-    return f32((pixels[i / 4u] >> (i % 4u * 8u)) & 255u);
-}
-
-fn texel(pixel: u32) -> vec4<f32> {
-    if dims.channels == 1u {
-        return vec4<f32>(byte(pixel), 0.0, 0.0, 0.0);
-    }
-    let i = pixel * 3u;
-    return vec4<f32>(byte(i), byte(i + 1u), byte(i + 2u), 0.0);
-}
+//@ include "common/pictures.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -35,20 +28,22 @@ fn main(
     }
     let row = i / d.width % d.height;
     let column = i % d.width;
-    let size = vec2<f32>(f32(d.source_width), f32(d.source_height));
-    let scale = size / vec2<f32>(f32(d.width), f32(d.height));
-    let centre = (vec2<f32>(f32(column), f32(row)) + 0.5) * scale - 0.5;
-    let at = max(centre, vec2<f32>());
-    let low = min(vec2<u32>(at), vec2<u32>(d.source_width - 1u, d.source_height - 1u));
+    let to = vec2<u32>(d.to_width, d.to_height);
+    let parts = 2u * to;
+    let centre = (2u * vec2<u32>(column, row) + 1u) * vec2<u32>(d.from_width, d.from_height);
+    let at = max(centre, to) - to;
+    let low = at / parts;
     let high = min(low + 1u, vec2<u32>(d.source_width - 1u, d.source_height - 1u));
-    let weight = at - vec2<f32>(low);
+    let after = at % parts;
+    let before = parts - after;
     let base = sample * d.source_height * d.source_width;
-    let above = mix(texel(base + low.y * d.source_width + low.x),
-                    texel(base + low.y * d.source_width + high.x), weight.x);
-    let below = mix(texel(base + high.y * d.source_width + low.x),
-                    texel(base + high.y * d.source_width + high.x), weight.x);
+    let above = texel(base + low.y * d.source_width + low.x) * before.x
+              + texel(base + low.y * d.source_width + high.x) * after.x;
+    let below = texel(base + high.y * d.source_width + low.x) * before.x
+              + texel(base + high.y * d.source_width + high.x) * after.x;
+    let sum = vec4<f32>(above) * f32(before.y) + vec4<f32>(below) * f32(after.y);
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + row + d.out_halo) * columns + column + d.out_halo;
-    x[pixel] = mix(above, below, weight.y) / 255.0;
+    x[pixel] = normalised(sum / (f32(255u * parts.x) * f32(parts.y)));
 }

@@ -54,6 +54,7 @@
 //! - [`weights`]: model files, in the names and layouts that PyTorch's users expect.
 //! - [`ops`], [`kernel`], [`shape`]: the operations with their references, how their shaders become
 //!   launches, and the layouts of tensors. For those who add a kernel.
+//! - [`resample`]: how Pillow resizes 8-bit images.
 //! - [`gpu`]: adapters and the device.
 //!
 //! Losses are in nats, times in seconds, memory in bytes, images are `[count, height, width,
@@ -65,6 +66,7 @@ pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
+pub mod resample;
 pub mod shape;
 pub mod train;
 pub mod weights;

@@ -7,11 +7,12 @@ use std::path::Path;
 /// What each room may see besides itself.
 const RULE: &[(&str, &[&str])] = &[
     ("shape", &[]),
+    ("resample", &[]),
     ("gpu", &["shape"]),
     ("kernel", &["shape", "gpu"]),
-    ("ops", &["shape", "gpu", "kernel"]),
+    ("ops", &["shape", "resample", "gpu", "kernel"]),
     ("graph", &["shape", "gpu", "kernel", "ops"]),
-    ("data", &["shape"]),
+    ("data", &["shape", "resample"]),
     ("weights", &["shape"]),
     ("train", &["shape", "gpu", "kernel", "ops", "graph", "data", "weights"]),
     ("cli", &["shape", "gpu", "kernel", "ops", "graph", "data", "weights", "train"]),

@@ -8,8 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use vgg_wgpu::gpu::{AdapterFacts, Gpu};
 use vgg_wgpu::graph::{
-    Architecture, Batch, ImageSource, LaunchTime, Network, NetworkOptions, Parameter, Program,
-    SourceShape,
+    Architecture, Batch, ImageSource, LaunchTime, Network, NetworkOptions, Parameter, Pixels,
+    Program, ResizeFilter, SourceShape,
 };
 use vgg_wgpu::shape::Layout;
 use vgg_wgpu::weights::norm_from_torch;
@@ -151,8 +151,9 @@ fn prepare(
     let shape = SourceShape { count: args.batch, height: size, width: size, channels: CHANNELS };
     let mut pixels = vec![0; args.batch * size * size * CHANNELS];
     random.fill(&mut pixels);
-    let labels: Vec<u8> = (0..args.batch).map(|_| random.u8(..CLASSES as u8)).collect();
-    let source = Arc::new(ImageSource::upload(gpu, shape, &pixels, &labels)?);
+    let labels: Vec<u32> = (0..args.batch).map(|_| u32::from(random.u8(..CLASSES as u8))).collect();
+    let pixels = Pixels::Bytes(&pixels, ResizeFilter::Bilinear);
+    let source = Arc::new(ImageSource::upload(gpu, shape, pixels, &labels)?);
     let program = network.bind(args.pass.into(), source)?;
     Ok((network, program))
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use thiserror::Error;
 use vgg_wgpu::data::{self, DataError, Dataset};
 use vgg_wgpu::gpu::{AdapterFacts, AdapterKind, Gpu, GpuOptions};
-use vgg_wgpu::graph::{Architecture, GraphError, NetworkOptions, Pass};
+use vgg_wgpu::graph::{Architecture, GraphError, NetworkOptions, Pass, ResizeFilter};
 use vgg_wgpu::kernel::Variant;
 use vgg_wgpu::ops::REGISTRY;
 
@@ -93,6 +93,25 @@ impl DataArgs {
         match &self.data {
             Some(name) if name.as_os_str() == "embedded" => data::embedded(),
             dir => data::open(dir.as_deref()),
+        }
+    }
+}
+
+/// How images are resized, as flags name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResizeArg {
+    /// Between the four pixels about each position, as PyTorch's interpolate
+    Bilinear,
+    /// As Pillow and torchvision resize a picture: smoothed where it shrinks
+    Pil,
+}
+
+impl From<ResizeArg> for ResizeFilter {
+    fn from(filter: ResizeArg) -> Self {
+        match filter {
+            ResizeArg::Bilinear => Self::Bilinear,
+            ResizeArg::Pil => Self::Pillow,
         }
     }
 }

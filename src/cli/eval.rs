@@ -7,7 +7,7 @@ use vgg_wgpu::data::Split;
 use vgg_wgpu::train::history::loss_text;
 
 use super::common::{
-    AdapterArgs, AdapterReport, DataArgs, MemoryArgs, columns, positive, say, say_json,
+    AdapterArgs, AdapterReport, DataArgs, MemoryArgs, ResizeArg, columns, positive, say, say_json,
 };
 use super::model;
 
@@ -26,6 +26,9 @@ pub struct EvalArgs {
     /// Take only the first N images
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
     limit: Option<usize>,
+    /// How images are resized: as in the network's training
+    #[arg(long, value_enum, default_value_t = ResizeArg::Bilinear, help_heading = "Data")]
+    resize_filter: ResizeArg,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -54,6 +57,8 @@ struct Report {
     /// Mean cross-entropy in nats.
     loss: f64,
     accuracy: f64,
+    /// Fraction of the images whose class is among the five likeliest; null up to five classes.
+    top5_accuracy: Option<f64>,
     classes: Vec<ClassReport>,
 }
 
@@ -83,7 +88,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         description.classes.len(),
         dataset.classes.len()
     );
-    let rows = model::log_probabilities(&network, &split)?;
+    let rows = model::logits(&network, &split, args.resize_filter.into())?;
+    let share = |hits: usize| hits as f64 / split.len() as f64;
     let report = Report {
         adapter: gpu.facts().into(),
         model: model::file(&args.model),
@@ -91,7 +97,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         split: args.split,
         images: split.len(),
         loss: loss(&rows, &split),
-        accuracy: hits(&rows, &split) as f64 / split.len() as f64,
+        accuracy: share(hits(&rows, &split, 1)),
+        top5_accuracy: (description.classes.len() > 5).then(|| share(hits(&rows, &split, 5))),
         classes: by_class(&rows, &split, &dataset.classes),
     };
     if args.json {
@@ -101,22 +108,27 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     say(format!("data      {dataset}"))?;
     say(format!("images    {}", report.images))?;
     say(format!("loss      {}", loss_text(report.loss)))?;
-    say(format!("accuracy  {:.4}\n", report.accuracy))?;
+    say(format!("accuracy  {:.4}", report.accuracy))?;
+    if let Some(accuracy) = report.top5_accuracy {
+        say(format!("top-5     {accuracy:.4}"))?;
+    }
+    say("")?;
     Ok(say(table(&report.classes).trim_end())?)
 }
 
 /// Mean cross-entropy: the negative log-probability of the right class.
-fn loss(rows: &[Vec<f64>], split: &Split) -> f64 {
-    let of = |(row, &label): (&Vec<f64>, &u8)| -row[usize::from(label)];
+fn loss(rows: &[Vec<f32>], split: &Split) -> f64 {
+    let of = |(row, &label): (&Vec<f32>, &u8)| -model::log_softmax(row)[usize::from(label)];
     rows.iter().zip(&split.labels).map(of).sum::<f64>() / rows.len() as f64
 }
 
-fn hits(rows: &[Vec<f64>], split: &Split) -> usize {
-    let right = |(row, label): &(&Vec<f64>, &u8)| model::ranked(row)[0] == usize::from(**label);
+/// Images whose class is among the `most` likeliest.
+fn hits(rows: &[Vec<f32>], split: &Split, most: usize) -> usize {
+    let right = |(row, label): &(&Vec<f32>, &u8)| model::rank(row, usize::from(**label)) < most;
     rows.iter().zip(&split.labels).filter(right).count()
 }
 
-fn by_class(rows: &[Vec<f64>], split: &Split, classes: &[String]) -> Vec<ClassReport> {
+fn by_class(rows: &[Vec<f32>], split: &Split, classes: &[String]) -> Vec<ClassReport> {
     let mut confusion = vec![vec![0_usize; classes.len()]; classes.len()];
     for (row, &label) in rows.iter().zip(&split.labels) {
         confusion[usize::from(label)][model::ranked(row)[0]] += 1;
@@ -142,4 +154,25 @@ fn table(classes: &[ClassReport]) -> String {
     };
     let rows: Vec<_> = classes.iter().map(row).collect();
     columns(&["class", ">images", ">accuracy", "mostly taken for"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use vgg_wgpu::data::Images;
+
+    use super::*;
+
+    #[test]
+    fn hits_are_counted_exactly() {
+        // Seven classes; those of equal logits rank by index.
+        let rows = [vec![0.0; 7], vec![6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0], vec![1e4; 7]];
+        let with = |labels: [u8; 3]| {
+            let images = Images { count: 3, height: 0, width: 0, channels: 1, pixels: vec![] };
+            Split { images, labels: labels.into() }
+        };
+        let counts = |labels| [1, 5].map(|most| hits(&rows, &with(labels), most));
+        assert_eq!(counts([0, 0, 0]), [3, 3]);
+        assert_eq!(counts([1, 4, 5]), [0, 2]);
+        assert_eq!(counts([5, 5, 6]), [0, 0]);
+    }
 }

@@ -1,5 +1,6 @@
 //! A trained network opened for inference, for `eval` and `predict`.
 
+use std::cmp::Ordering;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::data::Split;
 use vgg_wgpu::gpu::Gpu;
-use vgg_wgpu::graph::{Network, NetworkOptions};
+use vgg_wgpu::graph::{Network, NetworkOptions, ResizeFilter};
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{Description, Model};
 
@@ -39,8 +40,8 @@ pub fn open(
     Ok((network, model.description))
 }
 
-/// The natural logarithms of the classes' probabilities for each image, with a bar on a terminal.
-pub fn log_probabilities(network: &Network, split: &Split) -> Result<Vec<Vec<f64>>> {
+/// The logits of each image, with a bar on a terminal.
+pub fn logits(network: &Network, split: &Split, filter: ResizeFilter) -> Result<Vec<Vec<f32>>> {
     let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::new(split.len() as u64),
         false => ProgressBar::hidden(),
@@ -48,24 +49,35 @@ pub fn log_probabilities(network: &Network, split: &Split) -> Result<Vec<Vec<f64
     // The template is fixed; were it wrong, the plain bar would do.
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images, {eta} left");
     let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let rows = train::logits(network, split, |done| bar.set_position(done as u64));
+    let rows = train::logits(network, split, filter, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
-    Ok(rows?.iter().map(|row| log_softmax(row)).collect())
+    Ok(rows?)
 }
 
-/// `x - ln(sum(exp(x)))` in f64, about the largest logit: finite however far apart they are.
-fn log_softmax(logits: &[f32]) -> Vec<f64> {
+/// The natural logarithms of the classes' probabilities, `x - ln(sum(exp(x)))` in f64, about the
+/// largest logit: finite however far apart they are.
+pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let from_most = logits.iter().map(|&x| f64::from(x) - f64::from(most));
     let of_sum = from_most.clone().map(f64::exp).sum::<f64>().ln();
     from_most.map(|x| x - of_sum).collect()
 }
 
-/// Classes by falling (log-)probability, the lower index first where two are equal.
-pub fn ranked(row: &[f64]) -> Vec<usize> {
+/// Classes by falling logit, the lower index first where two are equal.
+pub fn ranked(row: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len()).collect();
-    order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| in_rank(row, a, b));
     order
+}
+
+/// The place of a class in [`ranked`], from 0.
+pub fn rank(row: &[f32], class: usize) -> usize {
+    (0..row.len()).filter(|&other| in_rank(row, other, class) == Ordering::Less).count()
+}
+
+fn in_rank(row: &[f32], a: usize, b: usize) -> Ordering {
+    // Adding 0 makes 0 of -0, which is no smaller.
+    (row[b] + 0.0).total_cmp(&(row[a] + 0.0)).then(a.cmp(&b))
 }
 
 #[cfg(test)]
@@ -83,5 +95,14 @@ mod tests {
     fn equal_classes_are_ranked_by_index() {
         assert_eq!(ranked(&[-1.0, -1.0, -9.0]), [0, 1, 2]);
         assert_eq!(ranked(&[-3.0, -0.5, -2.0]), [1, 2, 0]);
+        assert_eq!(ranked(&[-0.0, 0.0, 1.0]), [2, 0, 1]);
+    }
+
+    #[test]
+    fn a_rank_is_the_place_among_the_ranked() {
+        let row = [0.5, -1.0, 0.5, 2.0, -1.0, f32::NEG_INFINITY, -0.0, 0.0];
+        for (place, class) in ranked(&row).into_iter().enumerate() {
+            assert_eq!(rank(&row, class), place);
+        }
     }
 }

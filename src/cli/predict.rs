@@ -1,20 +1,24 @@
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder as _, ImageReader};
+use image::{DynamicImage, ImageDecoder as _, ImageReader, RgbImage};
 use serde::Serialize;
-use vgg_wgpu::data::{Images, Split};
-use vgg_wgpu::weights::Model;
+use vgg_wgpu::data::{self, Images, PictureError, Split};
+use vgg_wgpu::graph::ResizeFilter;
+use vgg_wgpu::shape::FeatureMap;
+use vgg_wgpu::train;
+use vgg_wgpu::weights::{Description, Model};
 
 use super::common::{AdapterArgs, MemoryArgs, positive, say, say_json};
 use super::model;
 
 /// Tell what image files show: the likeliest classes with their probabilities
 ///
-/// Images are turned as their EXIF data say, made grey where the network wants that, and resized to
-/// its input, whatever their shape.
+/// Images are turned as their EXIF data say, made grey where the network wants that, and resized as
+/// Pillow does: so that the shorter side has the pixels that the model tells of, of which the middle is
+/// cut out, or else to the network's input, whatever their shape.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vgg-wgpu predict runs/vgg11-1 shirt.png boot.jpg\n\nFashion-MNIST's \
@@ -30,6 +34,9 @@ pub struct PredictArgs {
     /// Number of classes to show of each image
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
     top: usize,
+    /// File with the names of the classes, one a line [default: those in the model]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Exchange light and dark
     #[arg(long)]
     invert: bool,
@@ -57,13 +64,15 @@ struct ClassReport {
 /// Predicts.
 pub fn run(args: &PredictArgs) -> Result<()> {
     let description = Model::load(&model::file(&args.model))?.description;
-    let split = decode(args, description.input)?;
+    let input = train::architecture_of(&description)?.input();
+    let names = args.names(&description)?;
+    let split = decode(args, input, description.preprocessing.resize)?;
     let gpu = args.adapter.open()?;
     let (network, _) = model::open(&args.model, &gpu, &args.memory, split.len())?;
-    let rows = model::log_probabilities(&network, &split)?;
-    let report = |(file, row): (&PathBuf, &Vec<f64>)| Prediction {
+    let rows = model::logits(&network, &split, ResizeFilter::Bilinear)?;
+    let report = |(file, row): (&PathBuf, &Vec<f32>)| Prediction {
         file: file.clone(),
-        classes: top(row, &description.classes, args.top),
+        classes: top(row, &names, args.top),
     };
     let predictions: Vec<_> = args.images.iter().zip(&rows).map(report).collect();
     if args.json {
@@ -77,38 +86,70 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     Ok(())
 }
 
-fn top(row: &[f64], classes: &[String], count: usize) -> Vec<ClassReport> {
-    let class = |i: usize| ClassReport { name: classes[i].clone(), probability: row[i].exp() };
+impl PredictArgs {
+    /// The names of the model's classes.
+    fn names(&self, description: &Description) -> Result<Vec<String>> {
+        let classes = &description.classes;
+        let Some(path) = &self.labels else { return Ok(classes.clone()) };
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {} as lines of text", path.display()))?;
+        let names: Vec<_> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
+        let (path, lines, wanted) = (path.display(), names.len(), classes.len());
+        ensure!(
+            lines == wanted,
+            "{path} names {lines} classes, one a line, but the model tells {wanted} apart"
+        );
+        Ok(names)
+    }
+}
+
+fn top(row: &[f32], classes: &[String], count: usize) -> Vec<ClassReport> {
+    let chances = model::log_softmax(row);
+    let class = |i: usize| ClassReport { name: classes[i].clone(), probability: chances[i].exp() };
     model::ranked(row).into_iter().take(count).map(class).collect()
 }
 
-/// All images at the size of the network's input, `[channels, height, width]`. The labels stand for
-/// nothing.
-fn decode(args: &PredictArgs, input: [usize; 3]) -> Result<Split> {
-    let [channels, height, width] = input;
-    let mut pixels = Vec::with_capacity(args.images.len() * channels * height * width);
+/// All images at the size of the network's input. The labels stand for nothing.
+fn decode(args: &PredictArgs, input: FeatureMap, shorter: Option<usize>) -> Result<Split> {
+    let mut pixels = Vec::new();
     for path in &args.images {
         let image =
             read(path).with_context(|| format!("cannot read {} as an image", path.display()))?;
-        // Half-pixel centres, as on the device in training; smoothed where it shrinks.
-        let mut image = image.resize_exact(width as u32, height as u32, FilterType::Triangle);
+        let mut image = resized(&image, input, shorter)
+            .with_context(|| format!("cannot resize {}", path.display()))?;
         if args.invert {
-            image.invert();
+            image.iter_mut().for_each(|value| *value = 255 - *value);
         }
-        match channels {
-            1 => pixels.extend(image.into_luma8().into_raw()),
-            _ => pixels.extend(image.into_rgb8().into_raw()),
-        }
+        pixels.extend(image);
     }
     let count = args.images.len();
+    let FeatureMap { height, width, channels, .. } = input;
     Ok(Split { images: Images { count, height, width, channels, pixels }, labels: vec![0; count] })
 }
 
-fn read(path: &Path) -> Result<DynamicImage> {
+/// The bytes of a network's input, `(height, width, channels)`.
+fn resized(
+    image: &RgbImage,
+    input: FeatureMap,
+    shorter: Option<usize>,
+) -> Result<Vec<u8>, PictureError> {
+    let pixels = match input.channels {
+        1 => data::grey(image.as_raw()),
+        _ => image.as_raw().clone(),
+    };
+    let shape = (image.height() as usize, image.width() as usize, input.channels);
+    let size = (input.height, input.width);
+    match shorter {
+        Some(shorter) => data::resize_and_crop(&pixels, shape, shorter, size),
+        None => data::resize_pillow(&pixels, shape, size),
+    }
+}
+
+fn read(path: &Path) -> Result<RgbImage> {
     let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
-    // Grey or colour before resizing, so that 16-bit and palette images are treated alike.
-    Ok(DynamicImage::ImageRgb8(image.into_rgb8()))
+    // Before resizing, so that 16-bit and palette images are treated alike.
+    Ok(image.into_rgb8())
 }

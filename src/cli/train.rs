@@ -11,7 +11,9 @@ use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
 use vgg_wgpu::train::{self, Card, FitOptions, Init, RunFolder, Trainer};
 
-use super::common::{AdapterArgs, DataArgs, MemoryArgs, NetworkArgs, bytes, count, positive, say};
+use super::common::{
+    AdapterArgs, DataArgs, MemoryArgs, NetworkArgs, ResizeArg, bytes, count, positive, say,
+};
 use super::progress::Display;
 
 /// Train a network; the defaults are those of "Dive into Deep Learning" 7.2
@@ -34,6 +36,9 @@ pub struct TrainArgs {
     /// Take the images in the order of the files, the same in each epoch
     #[arg(long, help_heading = "Data")]
     no_shuffle: bool,
+    /// How images are resized
+    #[arg(long, value_enum, default_value_t = ResizeArg::Bilinear, help_heading = "Data")]
+    resize_filter: ResizeArg,
     #[command(flatten)]
     learning: LearningArgs,
     #[command(flatten)]
@@ -109,6 +114,7 @@ struct NetworkConfig<'a> {
     hidden: &'a [usize],
     dropout: f32,
     resize: usize,
+    resize_filter: ResizeArg,
     parameters: u64,
 }
 
@@ -155,7 +161,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let network = Network::new(Arc::clone(&gpu), architecture, options)?;
     say(network_line(&network, args, batch))?;
     train::initialise(&network, learning.init.into(), learning.seed)?;
-    let mut trainer = Trainer::new(network, &images, &dataset.test)?;
+    let filter = args.resize_filter.into();
+    let mut trainer = Trainer::with_filter(network, &images, &dataset.test, filter)?;
 
     let config = toml::to_string(&args.config(&name, &dataset, &trainer, gpu.facts()))?;
     let folder = RunFolder::create(&path, &config, &name, Card::of(&dataset.classes))?;
@@ -230,6 +237,7 @@ impl TrainArgs {
                 hidden: architecture.hidden(),
                 dropout: architecture.dropout(),
                 resize: self.network.resize,
+                resize_filter: self.resize_filter,
                 parameters: architecture.parameters(),
             },
             data: DataConfig {

@@ -2,7 +2,8 @@
 //!
 //! [`open`] finds a set (a folder named by the user, the folders where Fashion-MNIST usually lies,
 //! or the subset embedded in the program) and reads it whole, as bytes; [`fetch`] downloads
-//! Fashion-MNIST; [`permutation`] orders the images of an epoch.
+//! Fashion-MNIST; [`permutation`] orders the images of an epoch; [`resize_pillow`] and
+//! [`resize_and_crop`] make a network's input of pictures of any size.
 //!
 //! ```no_run
 //! use vgg_wgpu::data;
@@ -21,6 +22,7 @@ mod fetch;
 mod idx;
 mod load;
 mod locate;
+mod picture;
 mod shuffle;
 
 use std::fmt;
@@ -32,6 +34,7 @@ pub use fetch::{FetchOptions, MIRRORS, Progress, RemoteFile, fetch};
 pub use idx::{parse_images, parse_labels, read_images, read_labels};
 pub use load::FASHION_MNIST_CLASSES;
 pub use locate::{DATA_ENV, Places, SYSTEM_DIR, cache_dir, open, open_with};
+pub use picture::{PictureError, grey, resize_and_crop, resize_pillow};
 pub use shuffle::permutation;
 
 /// Images of one size, as bytes.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{GraphError, Layer};
-use crate::shape::{FeatureMap, Head, ShapeError, padded};
+use crate::shape::{FeatureMap, Head, Normalisation, ShapeError, padded};
 
 /// A block: `convolutions` 3x3 convolutions of `channels` outputs, each with ReLU, then 2x2 max
 /// pooling.
@@ -27,6 +27,7 @@ pub struct Architecture {
     dropout: f32,
     classes: usize,
     input: FeatureMap,
+    normalisation: Normalisation,
 }
 
 /// Builds an [`Architecture`]; the defaults are those of the book's notebook.
@@ -48,6 +49,7 @@ pub struct Builder {
     dropout: f32,
     classes: usize,
     input: FeatureMap,
+    normalisation: Normalisation,
 }
 
 const TABLES: &[(&str, &str)] = &[
@@ -95,6 +97,12 @@ impl Builder {
         Self { input: FeatureMap::new(height, width, channels), ..self }
     }
 
+    /// What is done to the values of 8-bit images, scaled to `[0, 1]`; the first mean and deviation
+    /// are those of a grey input.
+    pub fn normalisation(self, normalisation: Normalisation) -> Self {
+        Self { normalisation, ..self }
+    }
+
     /// Number of classes.
     pub fn classes(self, classes: usize) -> Self {
         Self { classes, ..self }
@@ -113,7 +121,8 @@ impl Builder {
     /// Checks all shapes.
     ///
     /// # Errors
-    /// [`GraphError::Shape`] that names what does not fit.
+    /// [`GraphError::Shape`] that names what does not fit, [`GraphError::Dropout`] or
+    /// [`GraphError::Normalisation`] of numbers that make no sense.
     pub fn build(self) -> Result<Architecture, GraphError> {
         let positive = [
             ("the number of blocks", self.blocks.len()),
@@ -131,6 +140,11 @@ impl Builder {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(GraphError::Dropout { rate: self.dropout });
         }
+        let Normalisation { mean, deviation } = self.normalisation;
+        let usable = |values: [f32; 3]| values.iter().all(|value| value.is_finite());
+        if !usable(mean) || !usable(deviation.map(f32::recip)) || !usable(deviation) {
+            return Err(GraphError::Normalisation { mean, deviation });
+        }
         let divided = |block: &Block| Block {
             convolutions: block.convolutions,
             channels: (block.channels / self.ratio).max(1),
@@ -143,6 +157,7 @@ impl Builder {
             dropout: self.dropout,
             classes: self.classes,
             input: self.input,
+            normalisation: self.normalisation,
         };
         network.check_sizes()?;
         Ok(network)
@@ -176,6 +191,7 @@ impl Architecture {
             dropout: 0.5,
             classes: 10,
             input: FeatureMap::new(224, 224, 1),
+            normalisation: Normalisation::default(),
         }
     }
 
@@ -217,6 +233,11 @@ impl Architecture {
     /// One input image.
     pub fn input(&self) -> FeatureMap {
         self.input
+    }
+
+    /// What is done to the values of 8-bit images, scaled to `[0, 1]`.
+    pub fn normalisation(&self) -> Normalisation {
+        self.normalisation
     }
 
     /// All layers with their names (`block1.conv1`, `block1.norm1`, `block1.pool`, `head.pool`,

@@ -24,6 +24,14 @@ pub enum GraphError {
         /// The share asked for.
         rate: f32,
     },
+    /// A mean that is no number, or a deviation that cannot be divided by.
+    #[error("a mean of {mean:?} and a deviation of {deviation:?} do not normalise an image")]
+    Normalisation {
+        /// The mean of each channel.
+        mean: [f32; 3],
+        /// The deviation of each channel.
+        deviation: [f32; 3],
+    },
     /// Shapes that do not fit.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -97,6 +105,16 @@ pub enum GraphError {
         found: String,
         /// What is expected.
         expected: String,
+    },
+    /// A label that is no class of the network.
+    #[error("image {image} has the label {label}, the network tells {classes} classes apart")]
+    Label {
+        /// The image with the largest label, from 0.
+        image: usize,
+        /// Its label.
+        label: u32,
+        /// Classes of the network.
+        classes: usize,
     },
     /// A network that has no memory for gradients.
     #[error("the network was made for inference: it has no gradients to train with")]

@@ -1,11 +1,12 @@
 //! From layers to operations on tensors: the forward, loss and backward passes of a micro-batch.
 
-use super::{Architecture, Layer};
+use super::source::{Format, Reads};
+use super::{Architecture, Layer, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
-    ConvForward, DenseForward, DropoutForward, FillHalo, MaxPoolForward, MetricsUpdate, Op,
-    ResizeBilinear, Slice, SoftmaxCrossEntropy,
+    ConvForward, DenseForward, DropoutForward, FillHalo, LoadRaw, MaxPoolForward, MetricsUpdate,
+    Op, ResizeBilinear, ResizePillow, Shard, Slice, SoftmaxCrossEntropy,
 };
 use crate::shape::{FeatureMap, Layout, PANEL};
 
@@ -47,6 +48,8 @@ pub enum Home {
     Statistics(usize),
     /// A shard of the image set.
     Pixels(usize),
+    /// The weights of Pillow's filter.
+    Tables,
     /// The order of samples.
     Order,
     /// The labels of the image set.
@@ -173,19 +176,15 @@ impl Setting<'_> {
 }
 
 /// Builds the graph of a pass, with kernels made for launches of `setting.images` images.
-pub fn lower(
-    setting: &Setting<'_>,
-    source: SourceShape,
-    shards: &[(usize, usize)],
-    samples: usize,
-) -> Graph {
+pub fn lower(setting: &Setting<'_>, source: Reads<'_>) -> Graph {
     let network = setting.network;
     let layers = network.layers();
     let (graph, saved) = (Graph::default(), Vec::new());
     let mut lowering = Lowering { graph, setting, layers: &layers, saved, next: 0, norms: 0 };
-    let x = lowering.input(network.input(), source, shards, samples);
+    let (labels, samples) = (source.shape.count, source.shape.count);
+    let x = lowering.input(network, source);
     let logits = lowering.forward(x);
-    let dlogits = lowering.loss(logits, network.classes(), source.count, samples);
+    let dlogits = lowering.loss(logits, network.classes(), labels, samples);
     if setting.pass == Pass::Train {
         lowering.backward(dlogits, network.dropout());
     }
@@ -244,31 +243,34 @@ impl Lowering<'_> {
         tensor
     }
 
-    fn input(
-        &mut self,
-        map: FeatureMap,
-        source: SourceShape,
-        shards: &[(usize, usize)],
-        samples: usize,
-    ) -> usize {
-        let output = map.with_halo(1);
+    /// The network's input, gathered from each shard of the image set.
+    fn input(&mut self, network: &Architecture, source: Reads<'_>) -> usize {
+        let output = network.input().with_halo(1);
+        let samples = source.shape.count;
         let x = self.map("input", "images", output);
         let order = self.tensor("order".to_owned(), Layout::Words(samples), Home::Order);
-        for (i, &(first, count)) in shards.iter().enumerate() {
-            let (source_height, source_width) = (source.height, source.width);
-            let channels = source.channels;
-            let op = ResizeBilinear {
-                source_height,
-                source_width,
-                channels,
-                first,
-                count,
-                samples,
-                output,
-            };
-            let words = (count * source_height * source_width * channels).div_ceil(4);
-            let pixels = self.tensor("images".to_owned(), Layout::Words(words), Home::Pixels(i));
-            self.node("input", op, &[order, pixels, x]);
+        for (i, &(first, count)) in source.shards.iter().enumerate() {
+            let shard = Shard { first, count, samples };
+            let pictures = source.shape.pictures(shard, output, network.normalisation());
+            let mut pixels = |layout| self.tensor("images".to_owned(), layout, Home::Pixels(i));
+            match source.format {
+                Format::Raw => {
+                    let op = LoadRaw { shard, output };
+                    let values = pixels(op.values());
+                    self.node("input", op, &[order, values, x]);
+                }
+                Format::Bytes(ResizeFilter::Bilinear) => {
+                    let pixels = pixels(pictures.pixels());
+                    self.node("input", ResizeBilinear(pictures), &[order, pixels, x]);
+                }
+                Format::Bytes(ResizeFilter::Pillow) => {
+                    let op = ResizePillow(pictures);
+                    let pixels = pixels(pictures.pixels());
+                    let name = "weights of the resize".to_owned();
+                    let tables = self.tensor(name, op.tables_layout(), Home::Tables);
+                    self.node("input", op, &[order, pixels, tables, x]);
+                }
+            }
         }
         x
     }

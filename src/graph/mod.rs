@@ -18,4 +18,4 @@ pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
 pub use network::{Network, NetworkOptions, plan};
 pub use plan::MemoryPlan;
 pub use program::{Batch, LaunchInfo, LaunchTime, Program};
-pub use source::ImageSource;
+pub use source::{ImageSource, Pixels, ResizeFilter};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::lower::{self, Graph, Home, METRIC_SLOTS, Parameter, Pass, Setting, SourceShape};
 use super::plan::{self, Arena, Budget, MemoryPlan, Place};
 use super::program::{Bound, Program};
-use super::{Architecture, GraphError, ImageSource};
+use super::source::{Format, Reads};
+use super::{Architecture, GraphError, ImageSource, ResizeFilter};
 use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
 use crate::kernel::Kernels;
 use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
@@ -120,13 +121,14 @@ fn graphs(
     options: &NetworkOptions,
     facts: &AdapterFacts,
 ) -> Vec<Graph> {
-    let source =
+    let shape =
         SourceShape { count: 1, height: 1, width: 1, channels: architecture.input().channels };
+    // Whatever the images are, the arena holds what is made of them, and nothing else of theirs.
+    let format = Format::Bytes(ResizeFilter::Bilinear);
+    let source = Reads { shape, format, shards: &[(0, 1)] };
     let passes: &[Pass] = if options.train { &[Pass::Infer, Pass::Train] } else { &[Pass::Infer] };
-    let lower = |&pass: &Pass| {
-        let setting = setting(architecture, options, pass, 1, facts);
-        lower::lower(&setting, source, &[(0, 1)], 1)
-    };
+    let lower =
+        |&pass: &Pass| lower::lower(&setting(architecture, options, pass, 1, facts), source);
     passes.iter().map(lower).collect()
 }
 
@@ -293,30 +295,31 @@ impl Network {
     /// Binds a pass of the network to an image set.
     ///
     /// # Errors
-    /// [`GraphError`] if the images have other channels than the network, it is to train without
-    /// gradients, or a kernel cannot be built.
+    /// [`GraphError::Images`] if the images have other channels than the network, are too large to
+    /// be resized, or are raw and of another size; [`GraphError::Label`] if a label is no class of
+    /// the network; [`GraphError::NotForTraining`] if it is to train without gradients; others if a
+    /// kernel cannot be built.
     pub fn bind(&self, pass: Pass, source: Arc<ImageSource>) -> Result<Program, GraphError> {
         if pass == Pass::Train && !self.options.train {
             return Err(GraphError::NotForTraining);
         }
-        if source.shape.channels != self.architecture.input().channels {
-            return Err(GraphError::Images {
-                found: format!("of {} channels", source.shape.channels),
-                expected: format!("{}", self.architecture.input().channels),
-            });
-        }
+        source.check(&self.architecture)?;
         let facts = self.gpu().facts();
-        let (shape, samples) = (source.shape, source.shape.count);
         let images = self.plan.micro_batch;
         let ranges = source.ranges();
         let setting = setting(&self.architecture, &self.options, pass, images, facts);
-        let graph = lower::lower(&setting, shape, &ranges, samples);
+        let reads = Reads { shape: source.shape, format: source.format, shards: &ranges };
+        let graph = lower::lower(&setting, reads);
+        let words = source.tables(self.architecture.input());
+        let tables = self.gpu().buffer("tables", words.len() as u64 * 4)?;
+        self.gpu().write(&tables.whole(), &words)?;
         let arena = plan::place(&graph, images, facts);
         let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
             (Home::Parameter(i), _) => self.weights_of(i),
             (Home::Gradient(i), _) => self.gradients_of(i).expect("only what is trained has one"),
             (Home::Statistics(i), _) => self.statistics_of(i),
             (Home::Pixels(i), _) => source.shards[i].2.whole(),
+            (Home::Tables, _) => tables.whole(),
             (Home::Order, _) => source.order.whole(),
             (Home::Labels, _) => source.labels.whole(),
             (Home::Metrics, _) => self.metrics.whole(),

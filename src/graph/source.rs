@@ -1,68 +1,97 @@
-//! Image sets on the device, as 8-bit pixels.
+//! Image sets on the device.
 
-use super::{GraphError, SourceShape};
+use super::{Architecture, GraphError, SourceShape};
 use crate::gpu::{Buffer, Gpu};
+use crate::ops::{Pictures, ResizeBilinear, ResizePillow, Shard};
+use crate::shape::FeatureMap;
+
+/// How 8-bit images are resized to a network's input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ResizeFilter {
+    /// Bilinear between the four pixels about each position, in f32: PyTorch's `interpolate` with
+    /// `mode="bilinear", align_corners=False`.
+    #[default]
+    Bilinear,
+    /// To the same bytes as Pillow's `Image.resize` with `BILINEAR`, which smooths where it shrinks.
+    Pillow,
+}
+
+/// What an image set is uploaded from.
+#[derive(Debug, Clone, Copy)]
+pub enum Pixels<'a> {
+    /// `(count, height, width, channels)` bytes, which the network resizes to its input, scales to
+    /// `[0, 1]` and normalises.
+    Bytes(&'a [u8], ResizeFilter),
+    /// `(count, channels, height, width)` values that the network reads as they are: of its input's
+    /// size, and normalised.
+    Raw(&'a [f32]),
+}
+
+/// What the images of a set are on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Bytes(ResizeFilter),
+    Raw,
+}
+
+/// What a graph reads from an image set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reads<'a> {
+    pub shape: SourceShape,
+    pub format: Format,
+    /// First image and number of images of each shard.
+    pub shards: &'a [(usize, usize)],
+}
 
 /// An image set on the device: pixels as they were read, labels, and the order in which batches
 /// take them.
 #[derive(Debug)]
 pub struct ImageSource {
     pub(super) shape: SourceShape,
+    pub(super) format: Format,
     /// First image and number of images of each shard, and its pixels.
     pub(super) shards: Vec<(usize, usize, Buffer)>,
     pub(super) labels: Buffer,
     pub(super) order: Buffer,
+    /// The image with the largest label, and the label.
+    largest: Option<(usize, u32)>,
 }
 
 impl ImageSource {
-    /// Copies `pixels`, `(count, height, width, channels)` bytes, and one label an image to the
-    /// device, in shards that fit a binding. The order of samples is the order given.
+    /// Copies images and one label an image to the device, in shards that fit a binding. The order
+    /// of samples is the order given.
     ///
     /// # Errors
-    /// [`GraphError::Images`] if the lengths do not agree, [`GraphError::Gpu`] if memory is short.
+    /// [`GraphError::Images`] if the lengths do not agree, [`GraphError::Binding`] if no binding
+    /// holds an image, [`GraphError::Gpu`] if memory is short.
     pub fn upload(
         gpu: &Gpu,
         shape: SourceShape,
-        pixels: &[u8],
-        labels: &[u8],
+        pixels: Pixels<'_>,
+        labels: &[u32],
     ) -> Result<Self, GraphError> {
-        let image = shape.height * shape.width * shape.channels;
-        if image == 0 || pixels.len() != image * shape.count || labels.len() != shape.count {
+        let (format, bytes, size): (_, &[u8], _) = match pixels {
+            Pixels::Bytes(bytes, filter) => (Format::Bytes(filter), bytes, 1),
+            Pixels::Raw(values) => (Format::Raw, bytemuck::cast_slice(values), size_of::<f32>()),
+        };
+        let sides = [shape.height, shape.width, shape.channels];
+        let image = sides.iter().fold(size, |product, &side| product.saturating_mul(side));
+        let all = image.saturating_mul(shape.count);
+        if image == 0 || bytes.len() != all || labels.len() != shape.count {
             return Err(GraphError::Images {
-                found: format!("{} bytes and {} labels", pixels.len(), labels.len()),
+                found: format!("{} values and {} labels", bytes.len() / size, labels.len()),
                 expected: format!(
                     "{} images of {}x{}x{}",
                     shape.count, shape.height, shape.width, shape.channels
                 ),
             });
         }
-        // A shard's bytes are a multiple of four, so that shards are made of whole words.
-        let whole_words = 4 / gcd(image, 4);
-        let limit = (gpu.facts().max_binding.min(gpu.facts().max_buffer) as usize / image)
-            / whole_words
-            * whole_words;
-        if limit == 0 {
-            return Err(GraphError::Binding {
-                tensor: "an input image".to_owned(),
-                bytes: image as u64,
-                limit: gpu.facts().max_binding,
-                adapter: gpu.facts().name.clone(),
-            });
-        }
-        let mut shards = Vec::new();
-        for first in (0..shape.count).step_by(limit) {
-            let count = limit.min(shape.count - first);
-            let mut bytes = pixels[first * image..(first + count) * image].to_vec();
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            let buffer = gpu.buffer("images", bytes.len() as u64)?;
-            gpu.write(&buffer.whole(), &bytes)?;
-            shards.push((first, count, buffer));
-        }
-        let words: Vec<u32> = labels.iter().map(|&label| u32::from(label)).collect();
-        let bytes = words.len() as u64 * 4;
-        let (labels, order) = (gpu.buffer("labels", bytes)?, gpu.buffer("order", bytes)?);
-        gpu.write(&labels.whole(), &words)?;
-        let source = Self { shape, shards, labels, order };
+        let shards = shards(gpu, bytes, image, shape.count)?;
+        let bytes = labels.len() as u64 * 4;
+        let (words, order) = (gpu.buffer("labels", bytes)?, gpu.buffer("order", bytes)?);
+        gpu.write(&words.whole(), labels)?;
+        let largest = labels.iter().copied().enumerate().max_by_key(|&(_, label)| label);
+        let source = Self { shape, format, shards, labels: words, order, largest };
         source.set_order(gpu, &(0..shape.count as u32).collect::<Vec<_>>())?;
         Ok(source)
     }
@@ -90,6 +119,93 @@ impl ImageSource {
     pub(super) fn ranges(&self) -> Vec<(usize, usize)> {
         self.shards.iter().map(|&(first, count, _)| (first, count)).collect()
     }
+
+    /// Whether a network can read these images.
+    pub(super) fn check(&self, network: &Architecture) -> Result<(), GraphError> {
+        let (shape, input) = (self.shape, network.input());
+        let refuse = |found, expected| Err(GraphError::Images { found, expected });
+        if shape.channels != input.channels {
+            let found = format!("of {} channels", shape.channels);
+            return refuse(found, input.channels.to_string());
+        }
+        let sides = [shape.height, shape.width, input.height, input.width];
+        match self.format {
+            Format::Raw if sides[..2] != sides[2..] => {
+                let found = format!("raw tensors of {}x{}", shape.height, shape.width);
+                return refuse(found, format!("{}x{}", input.height, input.width));
+            }
+            Format::Bytes(_) if sides.iter().any(|&side| side > ResizeBilinear::MAX_SIDE) => {
+                let [h, w, to_h, to_w] = sides;
+                let found = format!("of {h}x{w}, to be resized to {to_h}x{to_w}");
+                let most = ResizeBilinear::MAX_SIDE;
+                return refuse(found, format!("sides of at most {most} pixels"));
+            }
+            Format::Raw | Format::Bytes(_) => {}
+        }
+        match self.largest.filter(|&(_, label)| label as usize >= network.classes()) {
+            Some((image, label)) => {
+                Err(GraphError::Label { image, label, classes: network.classes() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The weights that Pillow's filter needs to resize the images to `output`; none for others.
+    pub(super) fn tables(&self, output: FeatureMap) -> Vec<u32> {
+        match self.format {
+            Format::Bytes(ResizeFilter::Pillow) => {
+                let shard = Shard { first: 0, count: 0, samples: 0 };
+                ResizePillow(self.shape.pictures(shard, output, Default::default())).tables()
+            }
+            Format::Bytes(ResizeFilter::Bilinear) | Format::Raw => Vec::new(),
+        }
+    }
+}
+
+impl SourceShape {
+    /// What `output` is made from.
+    pub(super) fn pictures(
+        &self,
+        shard: Shard,
+        output: FeatureMap,
+        normalisation: crate::shape::Normalisation,
+    ) -> Pictures {
+        let (source_height, source_width) = (self.height, self.width);
+        Pictures { source_height, source_width, shard, normalisation, output }
+    }
+}
+
+/// Copies `count` images of `image` bytes each, in buffers that a binding holds.
+fn shards(
+    gpu: &Gpu,
+    bytes: &[u8],
+    image: usize,
+    count: usize,
+) -> Result<Vec<(usize, usize, Buffer)>, GraphError> {
+    let facts = gpu.facts();
+    // A shard's bytes are a multiple of four, so that shards are made of whole words, and can be
+    // counted by a word.
+    let whole_words = 4 / gcd(image, 4);
+    let most = facts.max_binding.min(facts.max_buffer).min(u64::from(u32::MAX)) as usize;
+    let limit = most / image / whole_words * whole_words;
+    if limit == 0 {
+        return Err(GraphError::Binding {
+            tensor: "an input image".to_owned(),
+            bytes: image as u64,
+            limit: facts.max_binding,
+            adapter: facts.name.clone(),
+        });
+    }
+    let mut shards = Vec::new();
+    for first in (0..count).step_by(limit) {
+        let count = limit.min(count - first);
+        let mut bytes = bytes[first * image..(first + count) * image].to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let buffer = gpu.buffer("images", bytes.len() as u64)?;
+        gpu.write(&buffer.whole(), &bytes)?;
+        shards.push((first, count, buffer));
+    }
+    Ok(shards)
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -17,6 +17,7 @@ const COMMON: &[(&str, &str)] = &[
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
     ("common/slots.wgsl", include_str!("../../shaders/common/slots.wgsl")),
     ("common/dropout.wgsl", include_str!("../../shaders/common/dropout.wgsl")),
+    ("common/pictures.wgsl", include_str!("../../shaders/common/pictures.wgsl")),
 ];
 
 /// The complete WGSL of a kernel: declarations generated from the operation's bindings and the

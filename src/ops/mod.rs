@@ -9,10 +9,13 @@ mod conv_weights;
 mod dense;
 mod dropout;
 mod fill_halo;
+mod input;
+mod load_raw;
 mod maxpool;
 mod metrics;
 mod reference;
 mod resize;
+mod resize_pillow;
 mod sgd;
 mod softmax;
 
@@ -32,10 +35,13 @@ pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
 pub use dropout::{DropoutBackward, DropoutForward};
 pub use fill_halo::FillHalo;
+pub use input::{Pictures, Shard};
+pub use load_raw::LoadRaw;
 pub use maxpool::{MaxPoolBackward, MaxPoolForward};
 pub use metrics::MetricsUpdate;
 pub use reference::Data;
 pub use resize::ResizeBilinear;
+pub use resize_pillow::ResizePillow;
 pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
 
@@ -91,6 +97,8 @@ pub struct Entry {
 /// Every operation there is.
 pub const REGISTRY: &[Entry] = &[
     Entry { name: "resize_bilinear", examples: resize::examples },
+    Entry { name: "resize_pillow", examples: resize_pillow::examples },
+    Entry { name: "load_raw", examples: load_raw::examples },
     Entry { name: "fill_halo", examples: fill_halo::examples },
     Entry { name: "conv_forward", examples: conv::forward_examples },
     Entry { name: "conv_filter_flip", examples: conv::flip_examples },

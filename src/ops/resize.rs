@@ -1,41 +1,23 @@
-//! Gathers a batch from a set of 8-bit images and resizes it.
+//! Gathers a batch from a set of 8-bit images and resizes it bilinearly.
 
-use super::conv::pixels;
+use super::input::{self, Pictures};
 use super::{Data, Op};
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
-use crate::shape::{FeatureMap, Layout};
+use crate::kernel::{Binding, Dim, Step, Variant, variant};
 
-/// `x[i]` = image `order[sample_base + i]` of a set, scaled to `[0, 1]` and resized bilinearly with
-/// half-pixel centres and clamped edges (PyTorch's `interpolate` with `align_corners=False`).
+/// `x[i]` = image `order[sample_base + i]` of a set, resized bilinearly with half-pixel centres and
+/// clamped edges (PyTorch's `interpolate` with `align_corners=False`), scaled to `[0, 1]` and
+/// normalised.
 ///
-/// The pixels bound are a shard of the set; images outside it are left to the shards' own launches.
+/// Source positions are fractions of whole numbers, so the result is as exact as f32 is, for sides
+/// of at most [`ResizeBilinear::MAX_SIDE`] pixels.
 #[derive(Debug, Clone, Copy)]
-pub struct ResizeBilinear {
-    /// Rows of a stored image.
-    pub source_height: usize,
-    /// Columns of a stored image.
-    pub source_width: usize,
-    /// Channels, 1 or 3.
-    pub channels: usize,
-    /// Place in the set of the shard's first image.
-    pub first: usize,
-    /// Images in the shard.
-    pub count: usize,
-    /// Length of the order of samples.
-    pub samples: usize,
-    /// The output, with the halo of whoever reads it.
-    pub output: FeatureMap,
-}
+pub struct ResizeBilinear(pub Pictures);
 
 impl ResizeBilinear {
-    fn image_bytes(&self) -> usize {
-        self.source_height * self.source_width * self.channels
-    }
-
-    fn words(&self) -> usize {
-        (self.count * self.image_bytes()).div_ceil(4)
-    }
+    /// The longest side of source and output: twice the product of two stays below 2^32, and 255
+    /// times two of them is a whole number of f32.
+    pub const MAX_SIDE: usize = 1 << 15;
 }
 
 impl Op for ResizeBilinear {
@@ -44,30 +26,24 @@ impl Op for ResizeBilinear {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![
-            Binding::words("order", Layout::Words(self.samples), Access::Read),
-            Binding::words("pixels", Layout::Words(self.words()), Access::Read),
-            // Not every image is overwritten: some may be another shard's.
-            Binding::quads("x", Layout::Map(self.output), Access::Update),
-        ]
+        self.0.bindings(&[])
     }
 
     fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
-        let output = self.output;
+        let Pictures { source_height, source_width, output, .. } = self.0;
+        let (from_height, to_height) = ratio(source_height, output.height);
+        let (from_width, to_width) = ratio(source_width, output.width);
+        let ratios = [
+            ("from_height", from_height),
+            ("from_width", from_width),
+            ("to_height", to_height),
+            ("to_width", to_width),
+        ];
         vec![variant! {
             "resize_bilinear",
             constants: vec![],
-            dims: vec![
-                ("source_height", Dim::U(self.source_height as u32)),
-                ("source_width", Dim::U(self.source_width as u32)),
-                ("channels", Dim::U(self.channels as u32)),
-                ("first", Dim::U(self.first as u32)),
-                ("count", Dim::U(self.count as u32)),
-                ("height", Dim::U(output.height as u32)),
-                ("width", Dim::U(output.width as u32)),
-                ("out_halo", Dim::U(output.halo as u32)),
-            ],
-            grid: Grid { tiles: 1, items: (output.height * output.width) as u64, per_group: 64 },
+            dims: self.0.dims(&ratios.map(|(name, value)| (name, Dim::U(value)))),
+            grid: self.0.grid(),
             // The order of samples comes from outside.
             proven: false,
             supported: Ok(()),
@@ -75,40 +51,39 @@ impl Op for ResizeBilinear {
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [order, bytes, x] = buffers else { unreachable!("three bindings") };
-        let (order, words) = (order.words(), bytes.words());
-        for (n, i, j, c) in pixels(step.images, self.output) {
-            let sample = order[step.sample_base as usize + n] as usize;
-            if sample < self.first || sample >= self.first + self.count {
-                continue;
-            }
-            let base = (sample - self.first) * self.image_bytes();
-            let byte = |row: usize, column: usize| {
-                let at = base + (row * self.source_width + column) * self.channels + c;
-                f64::from(words[at / 4].to_le_bytes()[at % 4])
-            };
+        let [order, pixels, x] = buffers else { unreachable!("three bindings") };
+        let Pictures { source_height, source_width, output, .. } = self.0;
+        let words = pixels.words();
+        self.0.write(step, order.words(), x, |base, i, j, c| {
             let mut value = 0.0;
-            for (row, row_weight) in corners(i, self.output.height, self.source_height) {
-                for (column, weight) in corners(j, self.output.width, self.source_width) {
-                    value += row_weight * weight * byte(row, column);
+            for (row, row_weight) in corners(i, output.height, source_height) {
+                for (column, weight) in corners(j, output.width, source_width) {
+                    let byte = self.0.byte(words, base, row, column, c);
+                    value += row_weight * weight * f64::from(byte);
                 }
             }
-            x[self.output.index(n, i, j, c)] = value / 255.0;
-        }
+            value
+        });
     }
 
-    /// Source positions are computed in f32, to about 1e-6 of the source's size.
+    /// Sums and products of f32, and a division that may be wrong by 2.5 units in the last place.
     fn tolerance(&self, _images: u64) -> f64 {
-        2e-6 * self.source_height.max(self.source_width).max(4) as f64
+        1e-6
     }
 
     fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
-        // A set twice as large as the part up to the shard's end, so that some images are not here;
-        // the whole shard where it is the first.
-        let set = if self.first == 0 { self.count } else { self.first + 2 * self.count };
-        let sample = |_| (random() * set as f64) as u32;
-        (name == "order").then(|| Data::U((0..self.samples).map(sample).collect()))
+        (name == "order").then(|| self.0.shard.any_order(random))
     }
+}
+
+/// `source / size` in lowest terms.
+fn ratio(source: usize, size: usize) -> (u32, u32) {
+    let (mut a, mut b) = (source, size);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    let divisor = a.max(1);
+    ((source / divisor) as u32, (size / divisor) as u32)
 }
 
 /// The two source positions that output position `i` lies between, with their weights.
@@ -121,35 +96,7 @@ fn corners(i: usize, size: usize, source: usize) -> [(usize, f64); 2] {
 }
 
 pub(super) fn examples() -> Vec<Box<dyn Op>> {
-    // ((source height, width), channels, (output height, width), first, count): equal, up, down,
-    // smallest, odd, and a shard from the middle of a set.
-    let shapes = [
-        ((28, 28), 1, (28, 28), 0, 9),
-        ((7, 7), 1, (56, 56), 0, 5),
-        ((28, 28), 1, (32, 32), 0, 6),
-        ((32, 32), 3, (12, 12), 0, 4),
-        ((1, 1), 1, (4, 5), 0, 3),
-        ((1, 1), 3, (1, 1), 0, 7),
-        ((5, 3), 3, (7, 11), 0, 2),
-        ((9, 13), 1, (2, 3), 0, 11),
-        ((11, 5), 3, (8, 8), 6, 4),
-        ((4, 6), 1, (9, 7), 3, 5),
-    ];
-    let op = |(i, ((source_height, source_width), channels, (h, w), first, count))| {
-        let i: usize = i;
-        let output = FeatureMap::new(h, w, channels).with_halo(i % 2);
-        let samples = 80;
-        Box::new(ResizeBilinear {
-            source_height,
-            source_width,
-            channels,
-            first,
-            count,
-            samples,
-            output,
-        }) as _
-    };
-    shapes.into_iter().enumerate().map(op).collect()
+    input::examples().into_iter().map(|pictures| Box::new(ResizeBilinear(pictures)) as _).collect()
 }
 
 #[cfg(test)]
@@ -164,5 +111,20 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(value), [0.0, 0.25, 0.75, 1.0]);
         assert_eq!(corners(2, 5, 5)[0], (2, 1.0));
         assert_eq!(corners(3, 9, 1), [(0, 1.0), (0, 0.0)]);
+    }
+
+    #[test]
+    fn the_longest_side_keeps_every_number_in_range() {
+        let side = ResizeBilinear::MAX_SIDE as u64;
+        // (2 i + 1) * source, and a sum of bytes weighted by parts of 2 * size.
+        assert!(2 * side * side < 1 << 32);
+        assert!(255 * 2 * side <= 1 << 24);
+    }
+
+    #[test]
+    fn ratios_are_in_lowest_terms() {
+        assert_eq!(ratio(28, 224), (1, 8));
+        assert_eq!(ratio(375, 250), (3, 2));
+        assert_eq!(ratio(13, 13), (1, 1));
     }
 }

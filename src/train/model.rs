@@ -209,7 +209,10 @@ fn describe(architecture: &Architecture, card: &Card) -> Description {
         dropout: architecture.dropout(),
         input: [input.channels, input.height, input.width],
         classes: card.classes.clone(),
-        preprocessing: Preprocessing { resize: card.resize, ..Preprocessing::default() },
+        preprocessing: Preprocessing {
+            resize: card.resize,
+            normalisation: architecture.normalisation(),
+        },
         origin: card.origin.clone(),
     }
 }
@@ -229,6 +232,7 @@ pub fn architecture_of(description: &Description) -> Result<Architecture, GraphE
         .dropout(description.dropout)
         .input(channels, height, width)
         .classes(description.classes.len())
+        .normalisation(description.preprocessing.normalisation)
         .build()
 }
 

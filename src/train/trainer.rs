@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::TrainError;
 use crate::data::Split;
 use crate::gpu::Gpu;
-use crate::graph::{Batch, ImageSource, Network, Pass, Program, SourceShape};
+use crate::graph::{Batch, ImageSource, Network, Pass, Pixels, Program, ResizeFilter, SourceShape};
 
 /// Batches that are submitted before the host waits for the first: enough that the device always
 /// has work, few enough that progress is shown as it happens.
@@ -49,14 +49,27 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Copies both sets to the network's device.
+    /// Copies both sets to the network's device. Images are resized bilinearly.
+    ///
+    /// # Errors
+    /// As [`Trainer::with_filter`].
+    pub fn new(network: Network, train: &Split, test: &Split) -> Result<Self, TrainError> {
+        Self::with_filter(network, train, test, ResizeFilter::Bilinear)
+    }
+
+    /// Copies both sets to the network's device, and says how it resizes them.
     ///
     /// # Errors
     /// [`TrainError::NoImages`] of an empty set; [`TrainError::Graph`] if the images are no input
     /// of the network, or memory is short.
-    pub fn new(network: Network, train: &Split, test: &Split) -> Result<Self, TrainError> {
+    pub fn with_filter(
+        network: Network,
+        train: &Split,
+        test: &Split,
+        filter: ResizeFilter,
+    ) -> Result<Self, TrainError> {
         let bind = |pass, split, which| {
-            let source = upload(network.gpu(), split, which)?;
+            let source = upload(network.gpu(), split, filter, which)?;
             Ok::<_, TrainError>(network.bind(pass, source)?)
         };
         let train = bind(Pass::Train, train, "train")?;
@@ -155,32 +168,52 @@ fn metrics(values: &[f32]) -> Metrics {
     Metrics { loss_sum: f64::from(loss), hits: hits as u64, images: images as u64 }
 }
 
-fn upload(gpu: &Gpu, split: &Split, which: &'static str) -> Result<Arc<ImageSource>, TrainError> {
+fn upload(
+    gpu: &Gpu,
+    split: &Split,
+    filter: ResizeFilter,
+    which: &'static str,
+) -> Result<Arc<ImageSource>, TrainError> {
     if split.is_empty() {
         return Err(TrainError::NoImages { which });
     }
     let images = &split.images;
     let (count, height) = (images.count, images.height);
     let shape = SourceShape { count, height, width: images.width, channels: images.channels };
-    Ok(Arc::new(ImageSource::upload(gpu, shape, &images.pixels, &split.labels)?))
+    let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
+    let pixels = Pixels::Bytes(&images.pixels, filter);
+    Ok(Arc::new(ImageSource::upload(gpu, shape, pixels, &labels)?))
 }
 
 /// The logits of all images of a split in order, one row of classes an image. `seen` gets the number
 /// of images done, each time there are more.
 ///
 /// # Errors
-/// [`TrainError`] as [`Trainer::new`].
+/// [`TrainError`] as [`Trainer::with_filter`].
 pub fn logits(
     network: &Network,
     split: &Split,
+    filter: ResizeFilter,
+    seen: impl FnMut(usize),
+) -> Result<Vec<Vec<f32>>, TrainError> {
+    logits_of(network, upload(network.gpu(), split, filter, "input")?, seen)
+}
+
+/// The logits of all images of a set on the network's device, as [`logits`].
+///
+/// # Errors
+/// [`TrainError::Graph`] if the images are no input of the network, or the device fails.
+pub fn logits_of(
+    network: &Network,
+    source: Arc<ImageSource>,
     mut seen: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    let source = upload(network.gpu(), split, "input")?;
+    let images = source.count();
     let program = network.bind(Pass::Infer, source)?;
     let (classes, most) = (network.architecture().classes(), network.plan().micro_batch);
-    let mut rows = Vec::with_capacity(split.len());
-    for (number, first) in (0..).zip((0..split.len()).step_by(most)) {
-        let count = most.min(split.len() - first);
+    let mut rows = Vec::with_capacity(images);
+    for (number, first) in (0..).zip((0..images).step_by(most)) {
+        let count = most.min(images - first);
         let batch = Batch { first, count, number, ..Batch::default() };
         program.run(network, &batch)?;
         let batch = program.read_logits(network, count)?;

@@ -32,6 +32,8 @@ macro_rules! kernel_tests {
 
 kernel_tests! {
     resize_bilinear
+    resize_pillow
+    load_raw
     fill_halo
     conv_forward
     conv_filter_flip
@@ -135,11 +137,11 @@ fn check(name: &str) {
 }
 
 /// A variant to be run once.
-struct Run<'a> {
-    op: &'a dyn Op,
-    variant: &'a Variant,
-    step: &'a Step,
-    kernels: &'a Kernels,
+pub struct Run<'a> {
+    pub op: &'a dyn Op,
+    pub variant: &'a Variant,
+    pub step: &'a Step,
+    pub kernels: &'a Kernels,
 }
 
 impl Run<'_> {
@@ -176,7 +178,7 @@ impl Run<'_> {
     }
 
     /// The contents of all bindings after the variant has run.
-    fn run(&self, bindings: &[Binding], given: &[&Data]) -> Result<Vec<Data>, String> {
+    pub fn run(&self, bindings: &[Binding], given: &[&Data]) -> Result<Vec<Data>, String> {
         let gpu = self.kernels.gpu();
         // Words before and after each binding, which nothing may touch.
         let guard = gpu.facts().storage_alignment.max(64) as usize / 4;

@@ -7,6 +7,7 @@
 mod contents;
 mod device;
 mod gradients;
+mod inputs;
 mod kernels;
 mod networks;
 mod overfit;

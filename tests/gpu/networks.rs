@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{
-    Architecture, Batch, Block, ImageSource, METRIC_SLOTS, Network, NetworkOptions, Pass, Program,
-    SourceShape,
+    Architecture, Batch, Block, ImageSource, METRIC_SLOTS, Network, NetworkOptions, Pass, Pixels,
+    Program, ResizeFilter, SourceShape,
 };
 use vgg_wgpu::shape::{Head, Layout};
 use vgg_wgpu::weights::norm_from_torch;
@@ -56,8 +56,9 @@ impl Bench {
         let shape = SourceShape { count: IMAGES, height: 8, width: 11, channels: input.channels };
         let mut pixels = vec![0; IMAGES * 8 * 11 * input.channels];
         random.fill(&mut pixels);
-        let labels: Vec<u8> = (0..IMAGES).map(|_| random.u8(..classes as u8)).collect();
-        let source = Arc::new(ImageSource::upload(gpu, shape, &pixels, &labels).unwrap());
+        let labels: Vec<u32> = (0..IMAGES).map(|_| u32::from(random.u8(..classes as u8))).collect();
+        let pixels = Pixels::Bytes(&pixels, ResizeFilter::Bilinear);
+        let source = Arc::new(ImageSource::upload(gpu, shape, pixels, &labels).unwrap());
         let train = network.bind(Pass::Train, Arc::clone(&source)).unwrap();
         let infer = network.bind(Pass::Infer, source).unwrap();
         Self { network, train, infer }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use vgg_wgpu::graph::SourceShape;
 use vgg_wgpu::graph::{
-    Architecture, Batch, GraphError, ImageSource, Network, NetworkOptions, Pass, plan,
+    Architecture, Batch, GraphError, ImageSource, Network, NetworkOptions, Pass, Pixels,
+    ResizeFilter, SourceShape, plan,
 };
 use vgg_wgpu::shape::Head;
 
@@ -134,7 +134,8 @@ fn a_network_without_gradients_is_not_trained() {
     let options = NetworkOptions { train: false, ..Default::default() };
     let network = Network::new(Arc::clone(gpu), networks::tiny(0.5), options).unwrap();
     let shape = SourceShape { count: 1, height: 4, width: 4, channels: 3 };
-    let source = Arc::new(ImageSource::upload(gpu, shape, &[0; 48], &[0]).unwrap());
+    let pixels = Pixels::Bytes(&[0; 48], ResizeFilter::Bilinear);
+    let source = Arc::new(ImageSource::upload(gpu, shape, pixels, &[0]).unwrap());
     assert!(matches!(network.bind(Pass::Train, source), Err(GraphError::NotForTraining)));
 }
 

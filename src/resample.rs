@@ -1,0 +1,150 @@
+//! How Pillow resizes 8-bit images with its bilinear filter, of which the host, the device and the
+//! reference make the same bytes.
+//!
+//! Method: `src/libImaging/Resample.c` of Pillow up to 12.3 (13.0 takes the rows before the columns for
+//! some sizes, which changes some bytes by one). Each output position is a weighted sum of the
+//! source positions under a triangle about it. The triangle is one pixel wide to each side, and as
+//! much wider as the source is larger than the output, which smooths what is too fine to be kept.
+//! Weights are normalised in double precision, then rounded to 22 bits after the binary point; a sum
+//! is rounded to 8 bits after the columns, and again after the rows.
+
+use std::ops::Range;
+
+/// Bits of a weight after its binary point.
+pub const PRECISION: u32 = 22;
+
+/// The weights of the outputs along one axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Axis {
+    /// `(outputs, 2 + taps)`: the first source position, the number of weights, and the weights.
+    words: Vec<u32>,
+    stride: usize,
+}
+
+impl Axis {
+    /// The weights of all outputs where `source` positions become `size`, neither of them 0.
+    pub fn new(source: usize, size: usize) -> Self {
+        Self::window(source, size, 0..size)
+    }
+
+    /// The weights of some of the outputs only.
+    pub fn window(source: usize, size: usize, outputs: Range<usize>) -> Self {
+        let scale = source as f64 / size as f64;
+        let support = scale.max(1.0);
+        let stride = Self::stride(source, size);
+        let mut words = Vec::with_capacity(outputs.len() * stride);
+        let mut weights = Vec::with_capacity(stride);
+        for output in outputs {
+            let centre = (output as f64 + 0.5) * scale;
+            // A negative number becomes 0.
+            let first = (centre - support + 0.5) as usize;
+            let end = ((centre + support + 0.5) as usize).min(source);
+            let distance = |at: usize| (at as f64 - centre + 0.5) * (1.0 / support);
+            weights.clear();
+            weights.extend((first..end).map(|at| (1.0 - distance(at).abs()).max(0.0)));
+            let sum: f64 = weights.iter().sum();
+            let fixed = |weight: &f64| (0.5 + weight / sum * f64::from(1 << PRECISION)) as u32;
+            let start = words.len();
+            words.extend([first as u32, (end - first) as u32]);
+            words.extend(weights.iter().map(fixed));
+            words.resize(start + stride, 0);
+        }
+        Self { words, stride }
+    }
+
+    /// Words of an output in [`Axis::words`].
+    pub fn stride(source: usize, size: usize) -> usize {
+        2 + (source as f64 / size as f64).max(1.0).ceil() as usize * 2 + 1
+    }
+
+    /// Outputs.
+    pub fn len(&self) -> usize {
+        self.words.len() / self.stride
+    }
+
+    /// True without outputs.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// For each output the first source position, the number of weights `n`, `n` weights that are
+    /// at most 2^22, and zeros up to [`Axis::stride`] words.
+    pub fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// The byte at position `output`, where `source` gives the byte at a source position.
+    pub fn byte(&self, output: usize, source: impl Fn(usize) -> u8) -> u8 {
+        let words = &self.words[output * self.stride..][..self.stride];
+        let (first, count) = (words[0] as usize, words[1] as usize);
+        let terms = words[2..][..count].iter().zip(first..);
+        let sum: u32 = terms.map(|(weight, at)| weight * u32::from(source(at))).sum();
+        ((sum + (1 << (PRECISION - 1))) >> PRECISION).min(255) as u8
+    }
+}
+
+/// Resizes an image, `(source rows, width, channels)` bytes, to `(rows.len(), columns.len(),
+/// channels)`: along its columns first, then along its rows. Its shape must be that of the axes.
+pub fn resample(
+    pixels: &[u8],
+    (width, channels): (usize, usize),
+    rows: &Axis,
+    columns: &Axis,
+) -> Vec<u8> {
+    let line = columns.len() * channels;
+    let mut across = Vec::with_capacity(pixels.len() / (width * channels).max(1) * line);
+    for row in pixels.chunks_exact((width * channels).max(1)) {
+        for j in 0..line {
+            let (column, c) = (j / channels, j % channels);
+            across.push(columns.byte(column, |at| row[at * channels + c]));
+        }
+    }
+    let mut resized = Vec::with_capacity(rows.len() * line);
+    for i in 0..rows.len() {
+        resized.extend((0..line).map(|j| rows.byte(i, |at| across[at * line + j])));
+    }
+    resized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(axis: &Axis, output: usize) -> (u32, &[u32]) {
+        let words = &axis.words()[output * axis.stride..];
+        (words[0], &words[2..][..words[1] as usize])
+    }
+
+    #[test]
+    fn a_size_kept_changes_nothing() {
+        let axis = Axis::new(5, 5);
+        assert_eq!(axis.len(), 5);
+        for output in 0..5 {
+            let (first, weights) = weights(&axis, output);
+            assert_eq!((first, weights[0]), (output as u32, 1 << PRECISION));
+            assert!(weights[1..].iter().all(|&weight| weight == 0));
+            assert_eq!(
+                axis.byte(output, |at| [9, 255, 0, 3, 128][at]),
+                [9, 255, 0, 3, 128][output]
+            );
+        }
+    }
+
+    #[test]
+    fn what_shrinks_is_smoothed() {
+        // Four pixels to two: a triangle of two to each side, its weights 1/4, 3/4, 3/4, 1/4.
+        let axis = Axis::new(4, 2);
+        let one = f64::from(1 << PRECISION);
+        let fixed = |of_seven: f64| (of_seven / 7.0 * one + 0.5) as u32;
+        assert_eq!(weights(&axis, 0), (0, &[fixed(3.0), fixed(3.0), fixed(1.0)][..]));
+        assert_eq!(weights(&axis, 1), (1, &[fixed(1.0), fixed(3.0), fixed(3.0)][..]));
+    }
+
+    #[test]
+    fn a_window_is_a_part_of_the_whole() {
+        let whole = Axis::new(13, 29);
+        let window = Axis::window(13, 29, 7..19);
+        assert_eq!(window.words(), &whole.words()[7 * whole.stride..19 * whole.stride]);
+        assert!(Axis::window(13, 29, 4..4).is_empty());
+    }
+}
