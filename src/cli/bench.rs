@@ -139,6 +139,7 @@ fn prepare(
     let options = NetworkOptions {
         batch: args.batch,
         train: args.pass == PassArg::Train,
+        ghost_batch: args.network.ghost_batch_norm,
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;
@@ -147,7 +148,7 @@ fn prepare(
     for (i, parameter) in network.parameters().iter().enumerate() {
         network.write_parameter(i, &weights(parameter, &mut random))?;
     }
-    let size = args.network.resize;
+    let size = args.network.resize();
     let shape = SourceShape { count: args.batch, height: size, width: size, channels: CHANNELS };
     let mut pixels = vec![0; args.batch * size * size * CHANNELS];
     random.fill(&mut pixels);
@@ -241,9 +242,9 @@ impl Bench<'_> {
         Report {
             adapter: network.gpu().facts().into(),
             config: Config {
-                arch: args.network.arch.clone(),
-                ratio: args.network.ratio,
-                resize: args.network.resize,
+                arch: args.network.arch().to_owned(),
+                ratio: args.network.ratio(),
+                resize: args.network.resize(),
                 batch: args.batch,
                 micro_batch: plan.micro_batch,
                 pass: args.pass,

@@ -1,10 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_wgpu::data::Split;
 use vgg_wgpu::train::history::loss_text;
+use vgg_wgpu::weights::{ImportOptions, Tensor, Values, write_safetensors};
 
 use super::common::{
     AdapterArgs, AdapterReport, DataArgs, MemoryArgs, ResizeArg, columns, positive, say, say_json,
@@ -15,7 +16,7 @@ use super::model;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vgg-wgpu eval runs/vgg11-1")]
 pub struct EvalArgs {
-    /// Run folder, or a model.safetensors
+    /// Run folder, model.safetensors, or any file that `import` reads
     #[arg(value_name = "RUN|FILE")]
     model: PathBuf,
     #[command(flatten)]
@@ -29,6 +30,10 @@ pub struct EvalArgs {
     /// How images are resized: as in the network's training
     #[arg(long, value_enum, default_value_t = ResizeArg::Bilinear, help_heading = "Data")]
     resize_filter: ResizeArg,
+    /// Write the logits of all images in their order to a safetensors file: `logits`, (N, classes),
+    /// and `labels`, (N)
+    #[arg(long, value_name = "FILE")]
+    logits: Option<PathBuf>,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -81,14 +86,19 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     };
     let split = split.take(args.limit.unwrap_or(usize::MAX));
     let gpu = args.adapter.open()?;
-    let (network, description) = model::open(&args.model, &gpu, &args.memory, split.len())?;
+    let model = model::read(&args.model, &ImportOptions::default())?.model;
+    let description = &model.description;
     ensure!(
         description.classes.len() == dataset.classes.len(),
         "the model tells {} classes apart, {dataset} has {}",
         description.classes.len(),
         dataset.classes.len()
     );
+    let network = model::network(&model, &gpu, &args.memory, split.len())?;
     let rows = model::logits(&network, &split, args.resize_filter.into())?;
+    if let Some(path) = &args.logits {
+        write_logits(path, &rows, &split)?;
+    }
     let share = |hits: usize| hits as f64 / split.len() as f64;
     let report = Report {
         adapter: gpu.facts().into(),
@@ -114,6 +124,21 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
     say("")?;
     Ok(say(table(&report.classes).trim_end())?)
+}
+
+fn write_logits(path: &Path, rows: &[Vec<f32>], split: &Split) -> Result<()> {
+    let classes = rows.first().map_or(0, Vec::len);
+    let labels: Vec<i64> = split.labels.iter().map(|&label| i64::from(label)).collect();
+    let logits = rows.concat();
+    let tensors = [
+        Tensor::floats("logits", &[rows.len(), classes], &logits),
+        Tensor {
+            name: "labels".to_owned(),
+            shape: vec![labels.len()],
+            values: Values::I64(labels.into()),
+        },
+    ];
+    Ok(write_safetensors(path, &tensors, None)?)
 }
 
 /// Mean cross-entropy: the negative log-probability of the right class.

@@ -6,13 +6,20 @@ mod bench;
 mod common;
 mod completions;
 mod eval;
+mod export;
 mod fetch;
+mod gradients;
+mod import;
+mod infer;
 mod model;
 mod plan;
 mod predict;
 mod progress;
+mod raw;
 mod report;
+mod run_config;
 mod shaders;
+mod start;
 mod train;
 
 use anyhow::Result;
@@ -42,6 +49,10 @@ enum Command {
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
     Bench(bench::BenchArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Infer(infer::InferArgs),
+    Gradients(gradients::GradientsArgs),
     Fetch(fetch::FetchArgs),
     Shaders(shaders::ShadersArgs),
     Completions(completions::CompletionsArgs),
@@ -57,6 +68,10 @@ impl Cli {
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Import(args) => import::run(args),
+            Command::Export(args) => export::run(args),
+            Command::Infer(args) => infer::run(args),
+            Command::Gradients(args) => gradients::run(args),
             Command::Fetch(args) => fetch::run(args),
             Command::Shaders(args) => shaders::run(args),
             Command::Completions(args) => completions::run(args),

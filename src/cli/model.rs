@@ -1,17 +1,18 @@
 //! A trained network opened for inference, for `eval` and `predict`.
 
 use std::cmp::Ordering;
+use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::data::Split;
 use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{Network, NetworkOptions, ResizeFilter};
 use vgg_wgpu::train;
-use vgg_wgpu::weights::{Description, Model};
+use vgg_wgpu::weights::{ImportOptions, Model, Origin, Recognised, import};
 
 use super::common::MemoryArgs;
 
@@ -23,21 +24,48 @@ pub fn file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() }
 }
 
-/// Reads a model and puts it on a device.
-pub fn open(
-    path: &Path,
+/// Reads a model of this program, or weights in any other form that `import` reads.
+pub fn read(path: &Path, options: &ImportOptions) -> Result<Recognised> {
+    Ok(import(&file(path), options)?)
+}
+
+/// Puts a model on a device for inference.
+pub fn network(
+    model: &Model,
     gpu: &Arc<Gpu>,
     memory: &MemoryArgs,
     images: usize,
-) -> Result<(Network, Description)> {
-    let model = Model::load(&file(path))?;
+) -> Result<Network> {
     let architecture = train::architecture_of(&model.description)?;
     let options =
         NetworkOptions { batch: images.clamp(1, BATCH), train: false, ..Default::default() };
     let options = memory.apply(options, gpu.facts())?;
     let network = Network::new(Arc::clone(gpu), architecture, options)?;
-    train::load(&network, &model)?;
-    Ok((network, model.description))
+    train::load(&network, model)?;
+    Ok(network)
+}
+
+/// Names of classes in a file, one a line.
+pub fn class_names(path: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {} as lines of text", path.display()))?;
+    Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
+}
+
+/// Fails unless there is a name for each of `classes`.
+pub fn check_names(names: &[String], classes: usize, path: Option<&Path>) -> Result<()> {
+    let (found, path) = (names.len(), path.unwrap_or(Path::new("")).display());
+    ensure!(
+        found == classes,
+        "{path} names {found} classes, one a line, but the model tells {classes} apart"
+    );
+    Ok(())
+}
+
+/// The same origin with this program as the one that wrote the file.
+pub fn signed(origin: Origin) -> Origin {
+    let program = concat!("vgg-wgpu ", env!("CARGO_PKG_VERSION")).to_owned();
+    Origin { program, commit: option_env!("VGG_WGPU_COMMIT").map(str::to_owned), ..origin }
 }
 
 /// The logits of each image, with a bar on a terminal.

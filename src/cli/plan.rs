@@ -5,8 +5,8 @@ use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{self, Architecture, Layer, MemoryPlan, NetworkOptions};
 
 use super::common::{
-    AdapterArgs, AdapterReport, MemoryArgs, NetworkArgs, PassArg, bytes, columns, count, positive,
-    say, say_json,
+    AdapterArgs, AdapterReport, FreezeArg, MemoryArgs, NetworkArgs, PassArg, bytes, columns, count,
+    positive, say, say_json,
 };
 
 /// Show a network's layers, work and memory on an adapter, without running it
@@ -27,6 +27,9 @@ pub struct PlanArgs {
     /// Momentum of SGD: above 0 it takes memory
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0)]
     momentum: f32,
+    /// Which layers are not trained
+    #[arg(long, value_enum)]
+    freeze: Option<FreezeArg>,
     /// What the memory is planned for
     #[arg(long, value_enum, default_value_t = PassArg::Train)]
     pass: PassArg,
@@ -89,6 +92,8 @@ pub fn run(args: &PlanArgs) -> Result<()> {
         batch: args.batch,
         train: args.pass == PassArg::Train,
         momentum: args.momentum > 0.0,
+        freeze_features: args.freeze.is_some(),
+        ghost_batch: args.network.ghost_batch_norm,
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;

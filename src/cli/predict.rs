@@ -1,7 +1,6 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use image::{DynamicImage, ImageDecoder as _, ImageReader, RgbImage};
 use serde::Serialize;
@@ -9,7 +8,7 @@ use vgg_wgpu::data::{self, Images, PictureError, Split};
 use vgg_wgpu::graph::ResizeFilter;
 use vgg_wgpu::shape::FeatureMap;
 use vgg_wgpu::train;
-use vgg_wgpu::weights::{Description, Model};
+use vgg_wgpu::weights::{Description, ImportOptions};
 
 use super::common::{AdapterArgs, MemoryArgs, positive, say, say_json};
 use super::model;
@@ -25,7 +24,7 @@ use super::model;
     images are light on black; --invert helps with pictures on a white background."
 )]
 pub struct PredictArgs {
-    /// Run folder, or a model.safetensors
+    /// Run folder, model.safetensors, or any file that `import` reads
     #[arg(value_name = "RUN|FILE")]
     model: PathBuf,
     /// Image files: PNG, JPEG, WebP, GIF, BMP or TIFF
@@ -63,12 +62,13 @@ struct ClassReport {
 
 /// Predicts.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let description = Model::load(&model::file(&args.model))?.description;
-    let input = train::architecture_of(&description)?.input();
-    let names = args.names(&description)?;
+    let model = model::read(&args.model, &ImportOptions::default())?.model;
+    let description = &model.description;
+    let input = train::architecture_of(description)?.input();
+    let names = args.names(description)?;
     let split = decode(args, input, description.preprocessing.resize)?;
     let gpu = args.adapter.open()?;
-    let (network, _) = model::open(&args.model, &gpu, &args.memory, split.len())?;
+    let network = model::network(&model, &gpu, &args.memory, split.len())?;
     let rows = model::logits(&network, &split, ResizeFilter::Bilinear)?;
     let report = |(file, row): (&PathBuf, &Vec<f32>)| Prediction {
         file: file.clone(),
@@ -91,14 +91,8 @@ impl PredictArgs {
     fn names(&self, description: &Description) -> Result<Vec<String>> {
         let classes = &description.classes;
         let Some(path) = &self.labels else { return Ok(classes.clone()) };
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read {} as lines of text", path.display()))?;
-        let names: Vec<_> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
-        let (path, lines, wanted) = (path.display(), names.len(), classes.len());
-        ensure!(
-            lines == wanted,
-            "{path} names {lines} classes, one a line, but the model tells {wanted} apart"
-        );
+        let names = model::class_names(path)?;
+        model::check_names(&names, classes.len(), Some(path))?;
         Ok(names)
     }
 }

@@ -3,18 +3,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use vgg_wgpu::data::{Dataset, Split};
-use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
-use vgg_wgpu::train::{self, Card, FitOptions, Init, RunFolder, Trainer};
+use vgg_wgpu::train::{FitOptions, RunFolder, StepLog, Trainer};
 
 use super::common::{
-    AdapterArgs, DataArgs, MemoryArgs, NetworkArgs, ResizeArg, bytes, count, positive, say,
+    AdapterArgs, DataArgs, FreezeArg, MemoryArgs, NetworkArgs, ResizeArg, bytes, count, positive,
+    say,
 };
 use super::progress::Display;
+use super::run_config::Config;
+use super::start::{InitFrom, Start};
 
 /// Train a network; the defaults are those of "Dive into Deep Learning" 7.2
 ///
@@ -27,27 +29,30 @@ use super::progress::Display;
 )]
 pub struct TrainArgs {
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// Train with the first N images, after a shuffle by the seed unless --no-shuffle [default: all]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// Take the images in the order of the files, the same in each epoch
     #[arg(long, help_heading = "Data")]
-    no_shuffle: bool,
+    pub(super) no_shuffle: bool,
     /// How images are resized
     #[arg(long, value_enum, default_value_t = ResizeArg::Bilinear, help_heading = "Data")]
-    resize_filter: ResizeArg,
+    pub(super) resize_filter: ResizeArg,
     #[command(flatten)]
-    learning: LearningArgs,
+    pub(super) learning: LearningArgs,
     #[command(flatten)]
-    adapter: AdapterArgs,
+    pub(super) adapter: AdapterArgs,
     #[command(flatten)]
-    memory: MemoryArgs,
+    pub(super) memory: MemoryArgs,
     /// Run folder [default: runs/NAME]
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     out: Option<PathBuf>,
+    /// Write the loss of every step to this file, as CSV `step,loss`
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    log_steps: Option<PathBuf>,
     /// Name of the run, for its folder and its curves [default: the architecture and a number]
     #[arg(long, value_name = "NAME", help_heading = "Results", value_parser = name)]
     name: Option<String>,
@@ -56,7 +61,7 @@ pub struct TrainArgs {
 // How it learns.
 #[derive(Debug, Clone, Args, Serialize)]
 #[command(next_help_heading = "Learning")]
-struct LearningArgs {
+pub(super) struct LearningArgs {
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -69,82 +74,26 @@ struct LearningArgs {
     /// Momentum of SGD; 0 for none
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = momentum)]
     momentum: f32,
-    /// How weights are drawn
-    #[arg(long, value_enum, default_value_t = InitArg::Xavier)]
-    init: InitArg,
+    /// Weight decay of SGD, of every parameter; 0 for none
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = rate)]
+    weight_decay: f32,
+    /// How weights are drawn: xavier (uniform, as in the book) or kaiming (uniform, for ReLU: deep or
+    /// small networks leave the plateau sooner); or a file with weights, or a run, to go on from
+    #[arg(long, value_name = "xavier|kaiming|FILE", default_value = "xavier")]
+    pub(super) init: InitFrom,
+    /// Which layers are not trained
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze: Option<FreezeArg>,
     /// Seed of weights, order of images and dropout masks
     #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum InitArg {
-    /// Xavier uniform, as in the book
-    Xavier,
-    /// Kaiming uniform, for ReLU: deep or small networks leave the plateau sooner
-    Kaiming,
-}
-
-impl From<InitArg> for Init {
-    fn from(init: InitArg) -> Self {
-        match init {
-            InitArg::Xavier => Self::Xavier,
-            InitArg::Kaiming => Self::Kaiming,
-        }
-    }
-}
-
-/// What `config.toml` tells of a run: all that it takes to repeat it.
-#[derive(Debug, Serialize)]
-struct Config<'a> {
-    version: &'static str,
-    name: &'a str,
-    network: NetworkConfig<'a>,
-    data: DataConfig,
-    learning: &'a LearningArgs,
-    adapter: AdapterConfig<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct NetworkConfig<'a> {
-    arch: &'a str,
-    ratio: usize,
-    blocks: String,
-    hidden: &'a [usize],
-    dropout: f32,
-    resize: usize,
-    resize_filter: ResizeArg,
-    parameters: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct DataConfig {
-    set: String,
-    source: String,
-    train_images: usize,
-    test_images: usize,
-    shuffle: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<usize>,
-}
-
-#[derive(Debug, Serialize)]
-struct AdapterConfig<'a> {
-    name: &'a str,
-    backend: &'a str,
-    driver: &'a str,
-    micro_batch: usize,
-    planned_bytes: u64,
-    /// The kernel variants that ran; which one it is decides over the last bits of a result.
-    variants: Vec<&'static str>,
+    pub(super) seed: u64,
 }
 
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let dataset = args.data.open()?;
-    let architecture =
-        args.network.architecture(dataset.train.images.channels, dataset.classes.len())?;
+    let start = Start::new(args, &dataset)?;
     let images = args.images(&dataset);
     let (name, path) = args.place()?;
     let gpu = args.adapter.open()?;
@@ -155,25 +104,32 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let learning = &args.learning;
     let batch = learning.batch.min(images.len());
-    let options =
-        NetworkOptions { batch, momentum: learning.momentum > 0.0, ..NetworkOptions::default() };
+    let options = NetworkOptions {
+        batch,
+        momentum: learning.momentum > 0.0,
+        freeze_features: learning.freeze.is_some(),
+        ghost_batch: args.network.ghost_batch_norm,
+        ..NetworkOptions::default()
+    };
     let options = args.memory.apply(options, gpu.facts())?;
-    let network = Network::new(Arc::clone(&gpu), architecture, options)?;
-    say(network_line(&network, args, batch))?;
-    train::initialise(&network, learning.init.into(), learning.seed)?;
+    let network = Network::new(Arc::clone(&gpu), start.architecture.clone(), options)?;
+    say(network_line(&network, batch))?;
+    start.fill(&network, args)?;
     let filter = args.resize_filter.into();
     let mut trainer = Trainer::with_filter(network, &images, &dataset.test, filter)?;
 
-    let config = toml::to_string(&args.config(&name, &dataset, &trainer, gpu.facts()))?;
-    let folder = RunFolder::create(&path, &config, &name, Card::of(&dataset.classes))?;
+    let config = toml::to_string(&Config::of(args, &name, &dataset, &trainer, gpu.facts()))?;
+    let card = start.card(&dataset, gpu.facts());
+    let folder = RunFolder::create(&path, &config, &name, card)?;
+    let steps = args.log_steps.as_deref().map(StepLog::create).transpose()?;
     say(format!("run       {}\n", path.display()))?;
-    let mut display = Display::new(folder, None, learning.epochs)?;
+    let mut display = Display::new(folder, steps, learning.epochs)?;
     let fit = FitOptions {
         epochs: learning.epochs,
         batch: learning.batch,
         learning_rate: learning.lr,
         momentum: learning.momentum,
-        weight_decay: 0.0,
+        weight_decay: learning.weight_decay,
         seed: learning.seed,
         shuffle: !args.no_shuffle,
     };
@@ -212,56 +168,15 @@ impl TrainArgs {
 
     /// `vgg11-1`, or the first number that no folder under `runs` has.
     fn free_name(&self) -> Result<String> {
-        let stem = if self.network.arch.contains(',') { "vgg" } else { &self.network.arch };
+        let arch = self.network.arch();
+        let stem = if arch.contains(',') { "vgg" } else { arch };
         let taken = |name: &String| Path::new("runs").join(name).exists();
         let mut names = (1..10_000).map(|number| format!("{stem}-{number}"));
         names.find(|name| !taken(name)).context("runs/ is full; --name gives the run a name")
     }
-
-    fn config<'a>(
-        &'a self,
-        name: &'a str,
-        dataset: &Dataset,
-        trainer: &'a Trainer,
-        facts: &'a AdapterFacts,
-    ) -> Config<'a> {
-        let network = trainer.network();
-        let architecture = network.architecture();
-        Config {
-            version: env!("CARGO_PKG_VERSION"),
-            name,
-            network: NetworkConfig {
-                arch: &self.network.arch,
-                ratio: self.network.ratio,
-                blocks: architecture.to_string(),
-                hidden: architecture.hidden(),
-                dropout: architecture.dropout(),
-                resize: self.network.resize,
-                resize_filter: self.resize_filter,
-                parameters: architecture.parameters(),
-            },
-            data: DataConfig {
-                set: dataset.name.clone(),
-                source: dataset.source.to_string(),
-                train_images: trainer.train_images(),
-                test_images: dataset.test.len(),
-                shuffle: !self.no_shuffle,
-                limit: self.limit,
-            },
-            learning: &self.learning,
-            adapter: AdapterConfig {
-                name: &facts.name,
-                backend: &facts.backend,
-                driver: &facts.driver,
-                micro_batch: network.plan().micro_batch,
-                planned_bytes: network.plan().bytes(),
-                variants: trainer.variants(),
-            },
-        }
-    }
 }
 
-fn network_line(network: &Network, args: &TrainArgs, batch: usize) -> String {
+fn network_line(network: &Network, batch: usize) -> String {
     let plan = network.plan();
     let cut = match plan.micro_batch {
         all if all >= batch => String::new(),
@@ -270,7 +185,7 @@ fn network_line(network: &Network, args: &TrainArgs, batch: usize) -> String {
     format!(
         "network   {} at {} px: {} parameters, {}; batches of {batch}{cut}",
         network.architecture(),
-        args.network.resize,
+        network.architecture().input().height,
         count(network.architecture().parameters()),
         bytes(plan.bytes()),
     )

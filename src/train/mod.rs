@@ -19,4 +19,4 @@ pub use init::Init;
 pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};
 pub use run_folder::RunFolder;
 pub use step_log::StepLog;
-pub use trainer::{Metrics, Trainer, logits, logits_of};
+pub use trainer::{Metrics, Trainer, gradients, logits, logits_of};

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::TrainError;
+use super::{TrainError, gradients_of};
 use crate::data::Split;
 use crate::gpu::Gpu;
 use crate::graph::{Batch, ImageSource, Network, Pass, Pixels, Program, ResizeFilter, SourceShape};
+use crate::weights::Tensor;
 
 /// Batches that are submitted before the host waits for the first: enough that the device always
 /// has work, few enough that progress is shown as it happens.
@@ -221,4 +222,22 @@ pub fn logits_of(
         seen(rows.len());
     }
     Ok(rows)
+}
+
+/// The mean cross-entropy of all images of a set as one batch, in nats, and its gradient by every
+/// parameter in PyTorch's layout, under torchvision's names. The parameters keep their values, but
+/// batch normalisations count the batch in their running statistics.
+///
+/// # Errors
+/// [`TrainError::Graph`] if the network is not made for training, or the images are no input of it.
+pub fn gradients(
+    network: &Network,
+    source: Arc<ImageSource>,
+) -> Result<(f32, Vec<Tensor<'static>>), TrainError> {
+    let count = source.count();
+    let program = network.bind(Pass::Train, source)?;
+    program.run(network, &Batch { count, ..Batch::default() })?;
+    let measured = network.gpu().read(&network.metrics_of(0))?;
+    let loss = metrics(&measured).loss() as f32;
+    Ok((loss, gradients_of(network)?))
 }

@@ -87,17 +87,6 @@ pub enum WeightsError {
         /// The name.
         tensor: String,
     },
-    /// The file does not say which network its tensors belong to.
-    #[error(
-        "{} has no entry '{key}' in its metadata, which names the network: it was not written by \
-         this program", path.display()
-    )]
-    NoDescription {
-        /// The file.
-        path: PathBuf,
-        /// The key that is missing.
-        key: &'static str,
-    },
     /// The description cannot be understood.
     #[error("the description of the network in {} cannot be read", path.display())]
     Description {
@@ -105,24 +94,6 @@ pub enum WeightsError {
         path: PathBuf,
         /// The reader's error.
         source: serde_json::Error,
-    },
-    /// A tensor of the network is not in the file.
-    #[error("{} has no tensor {tensor}", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-    },
-    /// A tensor's numbers are not 32-bit floats.
-    #[error("{}: tensor {tensor} holds {found}, expected F32", path.display())]
-    Type {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// The type found.
-        found: String,
     },
     /// A layer has another shape than the network wants.
     #[error("layer {layer}: the model has a weight of {found:?}, the network expects {expected:?}")]
@@ -133,6 +104,14 @@ pub enum WeightsError {
         found: Vec<usize>,
         /// The shape expected.
         expected: Vec<usize>,
+    },
+    /// The tensors of a file are no VGG, or not the one that it describes.
+    #[error("{} holds no network that can be read", path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its tensors.
+        source: NamesError,
     },
     /// The tensors are no VGG, or the VGG has no such tensors.
     #[error(transparent)]

@@ -35,7 +35,7 @@ pub use names_error::{Mismatch, NamesError};
 pub use naming::{Naming, export_tensors};
 pub use onnx::write_onnx;
 pub use read::{TensorFile, parse_tensors, read_tensors};
-pub use recognise::{ImportOptions, Recognised, recognise};
+pub use recognise::{ImportOptions, Recognised, import, recognise};
 pub use tensor::{Tensor, Values};
 pub use torch::{PickleError, PickleFault, TorchError, write_pth};
 pub use write::write_safetensors;

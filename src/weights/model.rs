@@ -1,14 +1,12 @@
 //! A trained network in a file: safetensors (github.com/huggingface/safetensors) with the tensors
 //! that torchvision's VGG of the same table would have, and a description in the metadata.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::read::KEY;
 use super::{
-    LayerName, Tensor, Values, WeightsError, read_tensors, torch_names, write_safetensors,
+    ImportOptions, LayerName, Tensor, WeightsError, import, torch_names, write_safetensors,
 };
 use crate::shape::{Head, Normalisation};
 
@@ -168,50 +166,11 @@ impl Model {
         tensors
     }
 
-    /// Reads a model with the layers that its description tells of.
+    /// Reads a network from a file as [`import`] does, with nothing else told of it.
     ///
     /// # Errors
-    /// [`WeightsError`] that names the file and what is wrong with it.
+    /// Those of [`import`].
     pub fn load(path: &Path) -> Result<Self, WeightsError> {
-        let file = read_tensors(path)?;
-        let missing = || WeightsError::NoDescription { path: path.to_owned(), key: KEY };
-        let description: Description = serde_json::from_str(&file.metadata.ok_or_else(missing)?)
-            .map_err(|source| WeightsError::Description { path: path.to_owned(), source })?;
-        let named = |tensor: Tensor<'static>| (tensor.name.clone(), tensor);
-        let mut tensors: HashMap<_, _> = file.tensors.into_iter().map(named).collect();
-        let mut floats = |name| floats(&mut tensors, path, name);
-        let layer = |LayerName { layer: name, norm }| {
-            let (shape, weight) = floats(format!("{name}.weight"))?;
-            let (_, bias) = floats(format!("{name}.bias"))?;
-            let norm = norm.map(|name| {
-                let mut part = |part| Ok::<_, WeightsError>(floats(format!("{name}.{part}"))?.1);
-                Ok::<_, WeightsError>(NormWeights {
-                    weight: part("weight")?,
-                    bias: part("bias")?,
-                    running_mean: part("running_mean")?,
-                    running_var: part("running_var")?,
-                    num_batches_tracked: 0,
-                    name,
-                })
-            });
-            Ok(LayerWeights { name, shape, weight, bias, norm: norm.transpose()? })
-        };
-        let layers = description.layer_names().into_iter().map(layer);
-        let layers = layers.collect::<Result<_, WeightsError>>()?;
-        Ok(Self { description, layers })
-    }
-}
-
-/// Takes a tensor out of those of the file: its shape and values.
-fn floats(
-    tensors: &mut HashMap<String, Tensor<'static>>,
-    path: &Path,
-    tensor: String,
-) -> Result<(Vec<usize>, Vec<f32>), WeightsError> {
-    let path = path.to_owned();
-    match tensors.remove(&tensor) {
-        Some(Tensor { shape, values: Values::F32(values), .. }) => Ok((shape, values.into_owned())),
-        Some(_) => Err(WeightsError::Type { path, tensor, found: "integers".to_owned() }),
-        None => Err(WeightsError::Missing { path, tensor }),
+        Ok(import(path, &ImportOptions::default())?.model)
     }
 }

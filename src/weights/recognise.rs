@@ -1,13 +1,14 @@
 //! From a list of tensors to a [`Model`], whoever named them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::infer::{adapt, describe};
 use super::naming::{Slot, elements};
 use super::places::{Places, Tensors};
 use super::{
     Description, LayerName, LayerWeights, Mismatch, Model, NamesError, Naming, NormWeights, Tensor,
-    Values, WeightsError,
+    Values, WeightsError, read_tensors,
 };
 use crate::shape::Head;
 
@@ -36,6 +37,27 @@ pub struct Recognised {
     pub naming: Naming,
     /// What was chosen where the tensors leave a choice, for people.
     pub notes: Vec<String>,
+}
+
+/// Reads the network in a file: one that this crate wrote, by its own description, any other one as
+/// [`recognise`] finds it.
+///
+/// # Errors
+/// [`WeightsError`] that names the file and what is wrong with it.
+pub fn import(path: &Path, options: &ImportOptions) -> Result<Recognised, WeightsError> {
+    let file = read_tensors(path)?;
+    let described = |text: &String| {
+        serde_json::from_str(text)
+            .map_err(|source| WeightsError::Description { path: path.to_owned(), source })
+    };
+    let mut options = options.clone();
+    if options.description.is_none() {
+        options.description = file.metadata.as_ref().map(described).transpose()?;
+    }
+    recognise(file.tensors, &options).map_err(|error| match error {
+        WeightsError::Names(source) => WeightsError::Network { path: path.to_owned(), source },
+        other => other,
+    })
 }
 
 /// Finds the network that `tensors` belong to. Names may be those of any [`Naming`], with `module.`

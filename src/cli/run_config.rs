@@ -1,0 +1,104 @@
+//! The settings of a run, as `config.toml` keeps them.
+
+use serde::Serialize;
+use vgg_wgpu::data::Dataset;
+use vgg_wgpu::gpu::AdapterFacts;
+use vgg_wgpu::train::Trainer;
+
+use super::common::{HeadArg, ResizeArg};
+use super::train::{LearningArgs, TrainArgs};
+
+/// What `config.toml` tells of a run: all that it takes to repeat it.
+#[derive(Debug, Serialize)]
+pub struct Config<'a> {
+    version: &'static str,
+    name: &'a str,
+    network: NetworkConfig<'a>,
+    data: DataConfig,
+    learning: &'a LearningArgs,
+    adapter: AdapterConfig<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkConfig<'a> {
+    arch: &'a str,
+    ratio: usize,
+    blocks: String,
+    hidden: &'a [usize],
+    head: HeadArg,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ghost_batch_norm: Option<usize>,
+    dropout: f32,
+    resize: usize,
+    resize_filter: ResizeArg,
+    parameters: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct DataConfig {
+    set: String,
+    source: String,
+    train_images: usize,
+    test_images: usize,
+    shuffle: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdapterConfig<'a> {
+    name: &'a str,
+    backend: &'a str,
+    driver: &'a str,
+    micro_batch: usize,
+    planned_bytes: u64,
+    /// The kernel variants that ran; which one it is decides over the last bits of a result.
+    variants: Vec<&'static str>,
+}
+
+impl<'a> Config<'a> {
+    /// The settings of `args` with what they came to.
+    pub fn of(
+        args: &'a TrainArgs,
+        name: &'a str,
+        dataset: &Dataset,
+        trainer: &'a Trainer,
+        facts: &'a AdapterFacts,
+    ) -> Self {
+        let network = trainer.network();
+        let architecture = network.architecture();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            name,
+            network: NetworkConfig {
+                arch: args.network.arch(),
+                ratio: args.network.ratio(),
+                blocks: architecture.to_string(),
+                hidden: architecture.hidden(),
+                head: architecture.head().into(),
+                ghost_batch_norm: args.network.ghost_batch_norm,
+                dropout: architecture.dropout(),
+                resize: architecture.input().height,
+                resize_filter: args.resize_filter,
+                parameters: architecture.parameters(),
+            },
+            data: DataConfig {
+                set: dataset.name.clone(),
+                source: dataset.source.to_string(),
+                train_images: trainer.train_images(),
+                test_images: dataset.test.len(),
+                shuffle: !args.no_shuffle,
+                limit: args.limit,
+            },
+            learning: &args.learning,
+            adapter: AdapterConfig {
+                name: &facts.name,
+                backend: &facts.backend,
+                driver: &facts.driver,
+                micro_batch: network.plan().micro_batch,
+                planned_bytes: network.plan().bytes(),
+                variants: trainer.variants(),
+            },
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a run starts from: weights drawn, or those of a file.
+
+use std::convert::Infallible;
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum as _;
+use serde::{Serialize, Serializer};
+use vgg_wgpu::data::Dataset;
+use vgg_wgpu::gpu::AdapterFacts;
+use vgg_wgpu::graph::{Architecture, Network};
+use vgg_wgpu::train::{self, Card};
+use vgg_wgpu::weights::{ImportOptions, Model, Origin};
+
+use super::common::{InitArg, say};
+use super::model;
+use super::train::TrainArgs;
+
+/// What `--init` names.
+#[derive(Debug, Clone)]
+pub enum InitFrom {
+    Drawn(InitArg),
+    File(PathBuf),
+}
+
+impl FromStr for InitFrom {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let drawn = InitArg::from_str(text, true).map(Self::Drawn);
+        Ok(drawn.unwrap_or_else(|_| Self::File(PathBuf::from(text))))
+    }
+}
+
+impl Display for InitFrom {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drawn(InitArg::Xavier) => f.write_str("xavier"),
+            Self::Drawn(InitArg::Kaiming) => f.write_str("kaiming"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Serialize for InitFrom {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The network of a run, and its weights where they are read.
+pub struct Start {
+    pub architecture: Architecture,
+    weights: Option<Model>,
+}
+
+impl Start {
+    /// Reads what `args` name, and checks that it fits the images.
+    pub fn new(args: &TrainArgs, dataset: &Dataset) -> Result<Self> {
+        let (channels, classes) = (dataset.train.images.channels, dataset.classes.len());
+        let InitFrom::File(path) = &args.learning.init else {
+            let architecture = args.network.architecture(channels, classes)?;
+            return Ok(Self { architecture, weights: None });
+        };
+        if !path.exists() {
+            bail!("--init: '{}' is neither xavier nor kaiming nor a file", path.display());
+        }
+        let (resize, head) = (args.network.resize, args.network.head.map(Into::into));
+        let options = ImportOptions { resize, head, ..ImportOptions::default() };
+        let recognised = model::read(path, &options)?;
+        let mut weights = recognised.model;
+        if let Some(dropout) = args.network.dropout {
+            weights.description.dropout = dropout;
+        }
+        let architecture = train::architecture_of(&weights.description)?;
+        let (found, inputs) = (architecture.classes(), architecture.input().channels);
+        let file = path.display();
+        ensure!(inputs == channels, "{file} reads {inputs} channels, {dataset} has {channels}");
+        ensure!(
+            found == classes,
+            "{file} tells {found} classes apart, {dataset} has {classes}; `vgg-wgpu import {file} \
+             --classes {classes}` gives it a new last layer"
+        );
+        if args.network.arch.is_some() || args.network.ratio.is_some() {
+            let asked = args.network.architecture(channels, classes)?;
+            let (asked, found) = (asked.to_string(), architecture.to_string());
+            ensure!(asked == found, "{file} is a network of {found}, not {asked}");
+        }
+        Ok(Self { architecture, weights: Some(weights) })
+    }
+
+    /// Sets the weights of the network.
+    pub fn fill(&self, network: &Network, args: &TrainArgs) -> Result<()> {
+        match (&self.weights, &args.learning.init) {
+            (Some(model), from) => {
+                train::load(network, model)?;
+                say(format!("weights   {from}"))?;
+            }
+            (None, InitFrom::Drawn(init)) => {
+                train::initialise(network, (*init).into(), args.learning.seed)?;
+            }
+            (None, InitFrom::File(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// What the model of the run tells of itself.
+    pub fn card(&self, dataset: &Dataset, facts: &AdapterFacts) -> Card {
+        let description = self.weights.as_ref().map(|model| &model.description);
+        let before = description.and_then(|description| description.origin.clone());
+        let imported_from = before.and_then(|origin| origin.imported_from);
+        let adapter = Some(facts.name.clone());
+        let origin = model::signed(Origin { adapter, imported_from, ..Origin::default() });
+        Card {
+            classes: dataset.classes.clone(),
+            resize: description.and_then(|description| description.preprocessing.resize),
+            origin: Some(origin),
+        }
+    }
+}
