@@ -3,27 +3,41 @@
 //   x[i, y, x, c] = (byte(sum_r rows[y, r] byte(sum_s columns[x, s] image[r, s, c])) / 255 - mean)
 //                   / deviation
 // where image = order[sample_base + i], weights have 22 bits after the binary point, and byte()
-// rounds to 8 bits (Pillow's src/libImaging/Resample.c).
+// rounds to 8 bits (Pillow's src/libImaging/Resample.c); with rows_first = 1 the sum over s is the
+// outer one.
 // order: (samples) u32; pixels: bytes of `count` images (count, source_height, source_width,
 // channels) beginning with image `first` of the set, packed in u32; images outside are another
 // dispatch's. tables: (width, column_stride), then (height, row_stride) u32, each row the first
 // source position, the number of weights, the weights. x: (n, h + 2 out_halo, w + 2 out_halo, 4),
 // its halo left alone, channels past the last 0.
-// Grid: one invocation a pixel, which resizes the source rows it needs along their columns again: no
-// image between the passes is stored.
+// Grid: one invocation a pixel, which resizes the source rows (or columns) it needs again: no image
+// between the passes is stored.
 //@ include "common/pictures.wgsl"
 
 fn rounded(sum: vec4<u32>) -> vec4<u32> {
     return min((sum + (1u << 21u)) >> vec4<u32>(22u), vec4<u32>(255u));
 }
 
-// The source row that begins at `pixel`, resized at the column whose table begins at `column`.
-fn across(pixel: u32, column: u32) -> vec4<u32> {
-    let first = pixel + tables[column];
-    let count = tables[column + 1u];
+// The sum over source pixels that lie `apart` from each other, from `pixel` on, with the weights of
+// the table that begins at `table`.
+fn weighted(pixel: u32, apart: u32, table: u32) -> vec4<u32> {
+    let first = pixel + tables[table] * apart;
+    let count = tables[table + 1u];
     var sum = vec4<u32>();
-    for (var s = 0u; s < count; s++) {
-        sum += texel(first + s) * tables[column + 2u + s];
+    for (var k = 0u; k < count; k++) {
+        sum += texel(first + k * apart) * tables[table + 2u + k];
+    }
+    return rounded(sum);
+}
+
+// The sum with the weights at `outer` over sums with those at `inner`, which begin `apart` pixels from
+// each other.
+fn twice(pixel: u32, apart: u32, outer: u32, inner_apart: u32, inner: u32) -> vec4<u32> {
+    let first = pixel + tables[outer] * apart;
+    let count = tables[outer + 1u];
+    var sum = vec4<u32>();
+    for (var k = 0u; k < count; k++) {
+        sum += weighted(first + k * apart, inner_apart, inner) * tables[outer + 2u + k];
     }
     return rounded(sum);
 }
@@ -48,14 +62,15 @@ fn main(
     let x_out = i % d.width;
     let column = x_out * d.column_stride;
     let row = d.width * d.column_stride + y * d.row_stride;
-    let first = sample * d.source_height + tables[row];
-    let count = tables[row + 1u];
-    var sum = vec4<u32>();
-    for (var r = 0u; r < count; r++) {
-        sum += across((first + r) * d.source_width, column) * tables[row + 2u + r];
+    let base = sample * d.source_height * d.source_width;
+    var bytes: vec4<u32>;
+    if d.rows_first == 1u {
+        bytes = twice(base, 1u, column, d.source_width, row);
+    } else {
+        bytes = twice(base, d.source_width, row, 1u, column);
     }
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + y + d.out_halo) * columns + x_out + d.out_halo;
-    x[pixel] = normalised(vec4<f32>(rounded(sum)) / 255.0);
+    x[pixel] = normalised(vec4<f32>(bytes) / 255.0);
 }

@@ -1,12 +1,12 @@
 //! How Pillow resizes 8-bit images with its bilinear filter, of which the host, the device and the
 //! reference make the same bytes.
 //!
-//! Method: `src/libImaging/Resample.c` of Pillow up to 12.3 (13.0 takes the rows before the columns for
-//! some sizes, which changes some bytes by one). Each output position is a weighted sum of the
+//! Method: `src/libImaging/Resample.c` of Pillow 13.0. Each output position is a weighted sum of the
 //! source positions under a triangle about it. The triangle is one pixel wide to each side, and as
 //! much wider as the source is larger than the output, which smooths what is too fine to be kept.
 //! Weights are normalised in double precision, then rounded to 22 bits after the binary point; a sum
-//! is rounded to 8 bits after the columns, and again after the rows.
+//! is rounded to 8 bits after the first axis, and again after the second. Pillow before 13 always
+//! began with the columns: where [`Order`] is another, some of its bytes differ by one.
 
 use std::ops::Range;
 
@@ -83,25 +83,63 @@ impl Axis {
     }
 }
 
+/// Which axis is resized first; the bytes between the two are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Each row along its columns, then the result along its rows.
+    ColumnsFirst,
+    /// The other way round.
+    RowsFirst,
+}
+
+impl Order {
+    /// That of resizing `(rows, columns)` to `size`: rows come first where they lose pixels, and more
+    /// than twice as many as the columns.
+    pub fn of(source: (usize, usize), size: (usize, usize)) -> Self {
+        let lost = |source: usize, size: usize| source as i128 - size as i128;
+        let (rows, columns) = (lost(source.0, size.0), lost(source.1, size.1));
+        if rows > 0 && rows > 2 * columns { Self::RowsFirst } else { Self::ColumnsFirst }
+    }
+}
+
 /// Resizes an image, `(source rows, width, channels)` bytes, to `(rows.len(), columns.len(),
-/// channels)`: along its columns first, then along its rows. Its shape must be that of the axes.
+/// channels)`. Its shape must be that of the axes.
 pub fn resample(
     pixels: &[u8],
     (width, channels): (usize, usize),
     rows: &Axis,
     columns: &Axis,
+    order: Order,
 ) -> Vec<u8> {
-    let line = columns.len() * channels;
-    let mut across = Vec::with_capacity(pixels.len() / (width * channels).max(1) * line);
-    for row in pixels.chunks_exact((width * channels).max(1)) {
-        for j in 0..line {
-            let (column, c) = (j / channels, j % channels);
-            across.push(columns.byte(column, |at| row[at * channels + c]));
+    match order {
+        Order::ColumnsFirst => {
+            let across = along_columns(pixels, (width, channels), columns);
+            along_rows(&across, columns.len() * channels, rows)
+        }
+        Order::RowsFirst => {
+            let down = along_rows(pixels, width * channels, rows);
+            along_columns(&down, (width, channels), columns)
         }
     }
+}
+
+fn along_columns(pixels: &[u8], (width, channels): (usize, usize), columns: &Axis) -> Vec<u8> {
+    let line = (width * channels).max(1);
+    let mut resized = Vec::with_capacity(pixels.len() / line * columns.len() * channels);
+    for row in pixels.chunks_exact(line) {
+        for column in 0..columns.len() {
+            let byte = |c| columns.byte(column, |at| row[at * channels + c]);
+            resized.extend((0..channels).map(byte));
+        }
+    }
+    resized
+}
+
+/// `line` bytes are a row.
+fn along_rows(pixels: &[u8], line: usize, rows: &Axis) -> Vec<u8> {
     let mut resized = Vec::with_capacity(rows.len() * line);
-    for i in 0..rows.len() {
-        resized.extend((0..line).map(|j| rows.byte(i, |at| across[at * line + j])));
+    for row in 0..rows.len() {
+        resized.extend((0..line).map(|j| rows.byte(row, |at| pixels[at * line + j])));
     }
     resized
 }
@@ -146,5 +184,14 @@ mod tests {
         let window = Axis::window(13, 29, 7..19);
         assert_eq!(window.words(), &whole.words()[7 * whole.stride..19 * whole.stride]);
         assert!(Axis::window(13, 29, 4..4).is_empty());
+    }
+
+    #[test]
+    fn rows_come_first_where_they_lose_more_than_twice_as_much() {
+        assert_eq!(Order::of((10, 10), (7, 9)), Order::RowsFirst);
+        assert_eq!(Order::of((10, 10), (8, 9)), Order::ColumnsFirst);
+        assert_eq!(Order::of((10, 10), (9, 20)), Order::RowsFirst);
+        assert_eq!(Order::of((10, 10), (11, 30)), Order::ColumnsFirst);
+        assert_eq!(Order::of((10, 10), (10, 10)), Order::ColumnsFirst);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::resample::{Axis, resample};
+use crate::resample::{Axis, Order, resample};
 
 /// A picture that cannot be resized as asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -110,9 +110,10 @@ fn part(
             return Err(PictureError::Side { size, wanted });
         }
     }
+    let order = Order::of((height, width), (tall, wide));
     let rows = Axis::window(height, tall, rows);
     let columns = Axis::window(width, wide, columns);
-    Ok(resample(pixels, (width, channels), &rows, &columns))
+    Ok(resample(pixels, (width, channels), &rows, &columns, order))
 }
 
 /// What `wanted` pixels about the middle of `size` show: pixels before the picture, then a part of

@@ -4,7 +4,7 @@ use super::input::{self, Pictures};
 use super::{Data, Op};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Step, Variant, variant};
-use crate::resample::Axis;
+use crate::resample::{Axis, Order};
 use crate::shape::Layout;
 
 /// `x[i]` = image `order[sample_base + i]` of a set, resized to the bytes that Pillow's
@@ -32,6 +32,11 @@ impl ResizePillow {
         [Axis::new(source_height, output.height), Axis::new(source_width, output.width)]
     }
 
+    fn order(&self) -> Order {
+        let Pictures { source_height, source_width, output, .. } = self.0;
+        Order::of((source_height, source_width), (output.height, output.width))
+    }
+
     /// Words of a row and of a column in the tables.
     fn strides(&self) -> [usize; 2] {
         let Pictures { source_height, source_width, output, .. } = self.0;
@@ -50,12 +55,15 @@ impl Op for ResizePillow {
 
     fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
         let [row, column] = self.strides();
-        let strides =
-            [("row_stride", Dim::U(row as u32)), ("column_stride", Dim::U(column as u32))];
+        let more = [
+            ("row_stride", Dim::U(row as u32)),
+            ("column_stride", Dim::U(column as u32)),
+            ("rows_first", Dim::U(u32::from(self.order() == Order::RowsFirst))),
+        ];
         vec![variant! {
             "resize_pillow",
             constants: vec![],
-            dims: self.0.dims(&strides),
+            dims: self.0.dims(&more),
             grid: self.0.grid(),
             // The order of samples comes from outside.
             proven: false,
@@ -68,8 +76,11 @@ impl Op for ResizePillow {
         let words = pixels.words();
         let [rows, columns] = self.axes();
         self.0.write(step, order.words(), x, |base, i, j, c| {
-            let across = |row| columns.byte(j, |column| self.0.byte(words, base, row, column, c));
-            f64::from(rows.byte(i, across))
+            let byte = |row, column| self.0.byte(words, base, row, column, c);
+            f64::from(match self.order() {
+                Order::ColumnsFirst => rows.byte(i, |row| columns.byte(j, |at| byte(row, at))),
+                Order::RowsFirst => columns.byte(j, |column| rows.byte(i, |at| byte(at, column))),
+            })
         });
     }
 

@@ -14,8 +14,8 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
             "--no-shuffle",
         ],
     ),
-    ("eval", &["[default: test]", "--limit"]),
-    ("predict", &["[default: 3]", "--invert"]),
+    ("eval", &["[default: test]", "--limit", "[default: bilinear]"]),
+    ("predict", &["[default: 3]", "--invert", "[default: those in the model]"]),
     (
         "plan",
         &["[default: vgg11]", "[default: 224]", "[default: 128]", "[default: the most that fits]"],

@@ -6,6 +6,7 @@ mod eval;
 mod fetch;
 mod help;
 mod plan;
+mod predict;
 mod readme;
 mod sets;
 mod shaders;

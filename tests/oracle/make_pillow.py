@@ -1,14 +1,14 @@
 """Writes pillow.safetensors: what Pillow's Image.resize(..., BILINEAR) makes of 8-bit images.
 
-    python -m venv venv && venv/bin/pip install 'pillow==12.3.0' numpy safetensors
+    python -m venv venv && venv/bin/pip install 'pillow==13.0.0' numpy safetensors
     venv/bin/python tests/oracle/make_pillow.py
 
 The images are not stored: byte i of each is `noise(i)`, which the tests compute too. Each tensor is
 named by the sizes, `source rows x columns to rows x columns x channels every n`, and holds every n-th
 row of the result from the first on, (rows, columns, channels) u8.
 
-Pillow before 13 resizes along the columns first. Pillow 13.0 begins with the rows for some sizes, which
-changes some bytes by one.
+Pillow before 13 always resizes along the columns first; 13.0 begins with the rows for some sizes, which
+changes some bytes by one. These are of 13.0.
 """
 
 from pathlib import Path
