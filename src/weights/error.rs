@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
+use super::TorchError;
+
 /// Why a model file cannot be read or written.
 #[derive(Debug, Error)]
 pub enum WeightsError {
@@ -24,6 +26,66 @@ pub enum WeightsError {
         path: PathBuf,
         /// The reader's error.
         source: SafeTensorError,
+    },
+    /// The file is a PyTorch file that cannot be read.
+    #[error("{} cannot be read as a file of torch.save", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<TorchError>,
+    },
+    /// The file is of no format that holds tensors.
+    #[error(
+        "{} is no file of tensors that is known: it {found}. Known are safetensors, and the files \
+         of torch.save with zip (PyTorch 1.6 and newer) and without (0.1.10 to 1.5); not known are \
+         TorchScript archives and the tar files of PyTorch before 0.1.10", path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        found: String,
+    },
+    /// A tensor's numbers are of a type that is not read.
+    #[error(
+        "{}: tensor {tensor} holds {found}, expected floats of 16 to 64 bits, integers or booleans",
+        path.display()
+    )]
+    UnknownType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The type found.
+        found: String,
+    },
+    /// The tensors would take far more memory than the file.
+    #[error(
+        "{}: with tensor {tensor} the tensors take more than eight times the file's length",
+        path.display()
+    )]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor to be written has more or fewer values than its shape.
+    #[error("tensor {tensor} has {found} values, its shape is {shape:?}")]
+    Length {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its values.
+        found: usize,
+    },
+    /// Two tensors to be written have one name.
+    #[error("two tensors have the name {tensor}")]
+    Twice {
+        /// The name.
+        tensor: String,
     },
     /// The file does not say which network its tensors belong to.
     #[error(

@@ -8,7 +8,11 @@ mod error;
 mod layout;
 mod model;
 mod names;
+mod read;
 mod tensor;
+mod torch;
+mod view;
+mod write;
 mod write_beside;
 
 pub use error::WeightsError;
@@ -17,5 +21,8 @@ pub use model::{
     CardMetrics, Description, LayerWeights, Model, NormWeights, Origin, Preprocessing,
 };
 pub use names::{LayerName, torch_names};
+pub use read::{TensorFile, parse_tensors, read_tensors};
 pub use tensor::{Tensor, Values};
+pub use torch::{PickleError, PickleFault, TorchError, write_pth};
+pub use write::write_safetensors;
 pub(crate) use write_beside::write_beside;

@@ -2,18 +2,15 @@
 //! that torchvision's VGG of the same table would have, and a description in the metadata.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::{LayerName, Tensor, WeightsError, torch_names, write_beside};
+use super::read::KEY;
+use super::{
+    LayerName, Tensor, Values, WeightsError, read_tensors, torch_names, write_safetensors,
+};
 use crate::shape::{Head, Normalisation};
-
-/// The one key of the metadata. Its value is JSON: with one key a file's bytes do not depend on the
-/// order of a hash map.
-const KEY: &str = "vgg_wgpu";
 
 /// Which network a model file holds, and what it was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,18 +141,9 @@ impl Model {
     /// # Errors
     /// [`WeightsError::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), WeightsError> {
-        let format = |source| WeightsError::Format { path: path.to_owned(), source };
         let description = serde_json::to_string(&self.description)
             .map_err(|source| WeightsError::Description { path: path.to_owned(), source })?;
-        let metadata = HashMap::from([(KEY.to_owned(), description)]);
-        let tensors = self.tensors();
-        let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-        let bytes = serialize(views, Some(metadata)).map_err(format)?;
-        write_beside(path, &bytes).map_err(|source| WeightsError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
+        write_safetensors(path, &self.tensors(), Some(&description))
     }
 
     /// All tensors, under torchvision's names.
@@ -182,35 +170,34 @@ impl Model {
 
     /// Reads a model with the layers that its description tells of.
     ///
-    /// Sizes in the file are checked against its length before anything is copied.
-    ///
     /// # Errors
     /// [`WeightsError`] that names the file and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, WeightsError> {
-        let bytes = fs::read(path).map_err(|source| WeightsError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
-        let format = |source| WeightsError::Format { path: path.to_owned(), source };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
-        let text = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let file = read_tensors(path)?;
         let missing = || WeightsError::NoDescription { path: path.to_owned(), key: KEY };
-        let description: Description = serde_json::from_str(text.ok_or_else(missing)?)
+        let description: Description = serde_json::from_str(&file.metadata.ok_or_else(missing)?)
             .map_err(|source| WeightsError::Description { path: path.to_owned(), source })?;
-        let file = SafeTensors::deserialize(&bytes).map_err(format)?;
+        let named = |tensor: Tensor<'static>| (tensor.name.clone(), tensor);
+        let mut tensors: HashMap<_, _> = file.tensors.into_iter().map(named).collect();
         let layer = |LayerName { layer: name, norm }| {
-            let (shape, weight) = floats(&file, path, format!("{name}.weight"))?;
-            let (_, bias) = floats(&file, path, format!("{name}.bias"))?;
+            let (shape, weight) = floats(&mut tensors, path, format!("{name}.weight"))?;
+            let (_, bias) = floats(&mut tensors, path, format!("{name}.bias"))?;
             let norm = norm.map(|name| {
-                let part =
-                    |part| Ok::<_, WeightsError>(floats(&file, path, format!("{name}.{part}"))?.1);
+                // Files of older versions of PyTorch have no counter.
+                let counter = tensors.remove(&format!("{name}.num_batches_tracked"));
+                let mut part = |part| {
+                    let (_, values) = floats(&mut tensors, path, format!("{name}.{part}"))?;
+                    Ok::<_, WeightsError>(values)
+                };
                 Ok::<_, WeightsError>(NormWeights {
                     weight: part("weight")?,
                     bias: part("bias")?,
                     running_mean: part("running_mean")?,
                     running_var: part("running_var")?,
-                    num_batches_tracked: 0,
+                    num_batches_tracked: match counter.map(|counter| counter.values) {
+                        Some(Values::I64(values)) => values.first().copied().unwrap_or(0),
+                        _ => 0,
+                    },
                     name,
                 })
             });
@@ -222,19 +209,16 @@ impl Model {
     }
 }
 
-/// A tensor's shape and values.
+/// Takes a tensor out of those of the file: its shape and values.
 fn floats(
-    file: &SafeTensors<'_>,
+    tensors: &mut HashMap<String, Tensor<'static>>,
     path: &Path,
     tensor: String,
 ) -> Result<(Vec<usize>, Vec<f32>), WeightsError> {
     let path = path.to_owned();
-    let Ok(view) = file.tensor(&tensor) else {
-        return Err(WeightsError::Missing { path, tensor });
-    };
-    if view.dtype() != Dtype::F32 {
-        return Err(WeightsError::Type { path, tensor, found: view.dtype().to_string() });
+    match tensors.remove(&tensor) {
+        Some(Tensor { shape, values: Values::F32(values), .. }) => Ok((shape, values.into_owned())),
+        Some(_) => Err(WeightsError::Type { path, tensor, found: "integers".to_owned() }),
+        None => Err(WeightsError::Missing { path, tensor }),
     }
-    let (values, _) = view.data().as_chunks();
-    Ok((view.shape().to_vec(), values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
 }

@@ -10,8 +10,19 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// The first failing step's error; the file beside is removed and `path` is left as it was.
 pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_beside`], with what `write` puts into the file.
+///
+/// # Errors
+/// Those of [`write_beside`], and the one of `write`.
+pub(crate) fn write_beside_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let beside = beside(path)?;
-    let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    let written = write_synced(&beside, write).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // The first error is the one to report; a leftover file beside is only litter.
         let _ = fs::remove_file(&beside);
@@ -31,8 +42,8 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(bytes)?;
+    write(&mut file)?;
     file.sync_all()
 }
