@@ -33,7 +33,7 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: TorchError,
+        source: Box<TorchError>,
     },
     /// The file is of no format that holds tensors.
     #[error(
@@ -111,9 +111,15 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with its tensors.
-        source: NamesError,
+        source: Box<NamesError>,
     },
     /// The tensors are no VGG, or the VGG has no such tensors.
-    #[error(transparent)]
-    Names(#[from] NamesError),
+    #[error("{0}")]
+    Names(#[source] Box<NamesError>),
+}
+
+impl From<NamesError> for WeightsError {
+    fn from(error: NamesError) -> Self {
+        Self::Names(Box::new(error))
+    }
 }

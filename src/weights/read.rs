@@ -49,7 +49,7 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, WeightsError> {
 pub fn parse_tensors(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
     let torch = |tensors| match tensors {
         Ok(tensors) => Ok(TensorFile { tensors, metadata: None }),
-        Err(source) => Err(WeightsError::Torch { path: path.to_owned(), source }),
+        Err(source) => Err(WeightsError::Torch { path: path.to_owned(), source: Box::new(source) }),
     };
     // A header's length may look like the beginning of another format; none has this byte here.
     if bytes.get(8) == Some(&b'{') {

@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(view(11, &[], &[]), [11.0]);
         assert_eq!(view(5, &[1, 2], &[usize::MAX, 1]), [5.0, 6.0]);
         assert_eq!(view(5, &[2, 1, 2], &[2, usize::MAX, 3]), [5.0, 8.0, 7.0, 10.0]);
-        assert_eq!(view(99, &[2, 0], &[9, 9]), [0.0_f32; 0]);
+        assert!(view(99, &[2, 0], &[9, 9]).is_empty());
     }
 
     #[test]

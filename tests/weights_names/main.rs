@@ -105,7 +105,7 @@ fn import(tensors: &[Tensor<'static>]) -> Recognised {
 
 fn with(tensors: &[Tensor<'static>], options: &ImportOptions) -> Result<Recognised, NamesError> {
     recognise(tensors.to_vec(), options).map_err(|error| match error {
-        WeightsError::Names(error) => error,
+        WeightsError::Names(error) => *error,
         other => panic!("{other}"),
     })
 }

@@ -31,15 +31,10 @@ pub(crate) fn read_archive(bytes: &[u8]) -> Result<Vec<Tensor<'static>>, TorchEr
     let records = records(bytes)?;
     let folder = records.first().and_then(|first| first.name.split_once('/'));
     let prefix = folder.map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    let inner = |record: &'_ Record<'_>| record.name.strip_prefix(&prefix).map(str::to_owned);
     let find = |name: &str| {
         let mut found = records.iter().filter(|r| r.name.strip_prefix(&prefix) == Some(name));
         found.next().map(Record::checked)
     };
-    let is_script = |name: String| name == "constants.pkl" || name.starts_with("code/");
-    if records.iter().filter_map(inner).any(is_script) {
-        return Err(TorchError::TorchScript);
-    }
     if find("byteorder").transpose()?.is_some_and(|order| order != b"little") {
         return Err(TorchError::BigEndian);
     }
@@ -59,6 +54,10 @@ pub(crate) fn read_archive(bytes: &[u8]) -> Result<Vec<Tensor<'static>>, TorchEr
 /// longer than the file.
 fn records(bytes: &[u8]) -> Result<Vec<Record<'_>>, TorchError> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+    // The records of its program are packed, so it is told before they are looked at.
+    if archive.file_names_raw().any(|name| name.ends_with(b"/constants.pkl")) {
+        return Err(TorchError::TorchScript);
+    }
     if archive.has_duplicate_names() || archive.has_overlapping_entries()? {
         return Err(TorchError::Overlap);
     }
