@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Make PyTorch's Linux wheel importable without the gigabytes of CUDA libraries that it links to.
 
-Puts a library of the name of each missing one beside PyTorch's own, where the loader looks for it;
-Puts a library of the name of each missing one beside PyTorch's own, where the loader looks;
-every function in it returns 100, CUDA's "no device". PyTorch then has no GPU, and what it computes
-on the CPU is untouched. Needs gcc and binutils; does nothing where nothing is missing.
+Puts a library of the name of each missing one beside PyTorch's own, where the loader looks; every
+function in it returns 100, CUDA's "no device". PyTorch then has no GPU, and what it computes on the
+CPU is untouched. Needs gcc and binutils; does nothing where nothing is missing.
+"""
 
 import importlib.util
 import re
