@@ -10,6 +10,7 @@ mod gradients;
 mod inputs;
 mod kernels;
 mod networks;
+mod oracle;
 mod overfit;
 mod shaders;
 mod training;

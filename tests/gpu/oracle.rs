@@ -88,7 +88,8 @@ pub fn words(key: &str) -> impl Iterator<Item = u64> + use<> {
 }
 
 fn uniform(key: &str, count: usize, bound: f64, centre: f64) -> Vec<f32> {
-    let unit = |word: u64| (2.0 * (word >> 40) as f32 + 1.0 - 16_777_216.0) / 16_777_216.0;
+    // An odd number below 2^24, which f32 holds exactly.
+    let unit = |word: u64| (2 * (word >> 40) as i64 + 1 - (1 << 24)) as f32 / 16_777_216.0;
     let (bound, centre) = (bound as f32, centre as f32);
     words(key).take(count).map(|word| centre + bound * unit(word)).collect()
 }
@@ -186,6 +187,8 @@ impl Case {
         let head = Some(self.architecture.head());
         let options = ImportOptions { resize: Some(side), head, ..Default::default() };
         let mut model = recognise(tensors, &options).unwrap().model;
+        // Raw tensors are normalised already.
+        model.description.preprocessing = Default::default();
         let found = train::architecture_of(&model.description).unwrap();
         assert_eq!(found.with_dropout(0.0), self.architecture, "{}", self.key);
         model.description.dropout = 0.0;
