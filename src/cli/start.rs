@@ -1,11 +1,10 @@
 //! What a run starts from: weights drawn, or those of a file.
 
-use std::convert::Infallible;
 use std::fmt::{self, Display, Formatter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
 use serde::{Serialize, Serializer};
 use vgg_wgpu::data::Dataset;
@@ -26,11 +25,12 @@ pub enum InitFrom {
 }
 
 impl FromStr for InitFrom {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let drawn = InitArg::from_str(text, true).map(Self::Drawn);
-        Ok(drawn.unwrap_or_else(|_| Self::File(PathBuf::from(text))))
+        let file = || Path::new(text).exists().then(|| Self::File(PathBuf::from(text)));
+        drawn.ok().or_else(file).ok_or_else(|| "neither xavier nor kaiming nor a file".to_owned())
     }
 }
 
@@ -64,9 +64,6 @@ impl Start {
             let architecture = args.network.architecture(channels, classes)?;
             return Ok(Self { architecture, weights: None });
         };
-        if !path.exists() {
-            bail!("--init: '{}' is neither xavier nor kaiming nor a file", path.display());
-        }
         let (resize, head) = (args.network.resize, args.network.head.map(Into::into));
         let options = ImportOptions { resize, head, ..ImportOptions::default() };
         let recognised = model::read(path, &options)?;

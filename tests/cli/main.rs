@@ -5,12 +5,15 @@ mod bench;
 mod eval;
 mod fetch;
 mod help;
+#[path = "../oracle/fixtures.rs"]
+mod oracle;
 mod plan;
 mod predict;
 mod readme;
 mod sets;
 mod shaders;
 mod train;
+mod weights;
 
 use std::process::Command;
 

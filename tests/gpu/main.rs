@@ -6,6 +6,8 @@
 
 mod contents;
 mod device;
+#[path = "../oracle/fixtures.rs"]
+mod fixtures;
 mod gradients;
 mod inputs;
 mod kernels;

@@ -4,206 +4,47 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
-use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
-use serde_json::Value;
 use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{
-    Architecture, Batch, ImageSource, Network, NetworkOptions, Pass, Pixels, Program, SourceShape,
+    Batch, ImageSource, Network, NetworkOptions, Pass, Pixels, Program, SourceShape,
 };
 use vgg_wgpu::ops::REGISTRY;
-use vgg_wgpu::shape::Head;
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{ImportOptions, Model, Tensor, Values, recognise};
 
 use crate::device;
+use crate::fixtures::{CLOSE, Case, Fixture, below, close, folder, norm, projections, uniform};
 
-/// Relative norm of the difference of logits and gradients.
-const CLOSE: f64 = 1e-5;
 /// Relative difference of each loss of 20 steps.
 const CURVE: f64 = 1e-4;
 
-const CASES: &[&str] = &[
-    "flatten", "odd", "bn", "bn_pool", "pool3", "pool9", "pool14", "early", "late", "late_bn",
-];
+const CASES: &[&str] =
+    &["flatten", "odd", "bn", "bn_pool", "pool3", "pool9", "pool14", "early", "late", "late_bn"];
 
-/// A file of fixtures.
-pub struct Fixture {
-    bytes: Vec<u8>,
+/// The weights of a case, recognised by their names and shapes.
+fn model(case: &Case) -> Model {
+    let (resize, head) = (Some(case.side()), Some(case.architecture.head()));
+    let options = ImportOptions { resize, head, ..Default::default() };
+    let mut model = recognise(case.tensors(), &options).unwrap().model;
+    // Raw tensors are normalised already.
+    model.description.preprocessing = Default::default();
+    let found = train::architecture_of(&model.description).unwrap();
+    assert_eq!(found.with_dropout(0.0), case.architecture, "{}", case.key);
+    model.description.dropout = 0.0;
+    model
 }
 
-impl Fixture {
-    pub fn read(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/fixtures");
-        let path = folder.join(format!("{name}.safetensors"));
-        Self { bytes: fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())) }
-    }
-
-    fn file(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.bytes).expect("a fixture is safetensors")
-    }
-
-    /// An entry of the metadata, as JSON.
-    pub fn metadata(&self, key: &str) -> Value {
-        let (_, header) = SafeTensors::read_metadata(&self.bytes).expect("a header");
-        let entries = header.metadata().as_ref().expect("metadata");
-        serde_json::from_str(&entries[key]).expect("JSON")
-    }
-
-    /// A tensor's values, if there is one of this name.
-    pub fn get(&self, name: &str) -> Option<Vec<f64>> {
-        let file = self.file();
-        let view = file.tensor(name).ok()?;
-        let data = view.data();
-        Some(match view.dtype() {
-            Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
-            Dtype::F32 => {
-                data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()
-            }
-            Dtype::I64 => data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect(),
-            Dtype::U8 => data.iter().map(|&b| f64::from(b)).collect(),
-            other => panic!("{name} holds {other:?}"),
-        })
-    }
-
-    /// A tensor's values.
-    pub fn of(&self, name: &str) -> Vec<f64> {
-        self.get(name).unwrap_or_else(|| panic!("no tensor {name}"))
-    }
-}
-
-/// The random words of a key: FNV-1a, then SplitMix64.
-pub fn words(key: &str) -> impl Iterator<Item = u64> + use<> {
-    let byte = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let mut state = key.bytes().fold(0xcbf2_9ce4_8422_2325, byte);
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
-}
-
-fn uniform(key: &str, count: usize, bound: f64, centre: f64) -> Vec<f32> {
-    // An odd number below 2^24, which f32 holds exactly.
-    let unit = |word: u64| (2 * (word >> 40) as i64 + 1 - (1 << 24)) as f32 / 16_777_216.0;
-    let (bound, centre) = (bound as f32, centre as f32);
-    words(key).take(count).map(|word| centre + bound * unit(word)).collect()
-}
-
-fn below(key: &str, count: usize, n: u64) -> Vec<u32> {
-    words(key).take(count).map(|word| ((word >> 40) % n) as u32).collect()
-}
-
-/// Sums of the values times the 16 random signs of each place.
-fn projections(key: &str, values: &[f64]) -> Vec<f64> {
-    let mut sums = vec![0.0; 16];
-    for (word, value) in words(key).zip(values) {
-        for (j, sum) in sums.iter_mut().enumerate() {
-            *sum += if word >> (48 + j) & 1 == 1 { -value } else { *value };
-        }
-    }
-    sums
-}
-
-/// A network of the fixtures.
-struct Case {
-    fixture: Fixture,
-    key: String,
-    about: Value,
-    architecture: Architecture,
-}
-
-impl Case {
-    fn read(name: &str) -> Self {
-        let fixture = Fixture::read(name);
-        let about = fixture.metadata("case");
-        let number = |value: &Value| value.as_u64().unwrap() as usize;
-        let numbers = |key: &str| -> Vec<usize> {
-            about[key].as_array().unwrap().iter().map(number).collect()
-        };
-        let input = numbers("input");
-        let head = if about["head"] == "avgpool7" { Head::AvgPool7 } else { Head::Flatten };
-        let architecture = Architecture::builder()
-            .table(about["blocks"].as_str().unwrap())
-            .unwrap()
-            .batch_norm(about["batch_norm"].as_bool().unwrap())
-            .head(head)
-            .hidden(numbers("hidden"))
-            .classes(number(&about["classes"]))
-            .input(input[0], input[1], input[2])
-            .dropout(0.0)
-            .build()
-            .unwrap();
-        let key = format!("{name}#{}", about["salt"]);
-        Self { fixture, key, about, architecture }
-    }
-
-    fn number(&self, key: &str) -> f64 {
-        self.about[key].as_f64().unwrap_or_else(|| panic!("{key} is no number"))
-    }
-
-    fn images(&self) -> usize {
-        self.number("images") as usize
-    }
-
-    /// Names and shapes of all parameters.
-    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let list = |key: &str| self.about[key].as_array().unwrap();
-        let shape = |shape: &Value| -> Vec<usize> {
-            shape.as_array().unwrap().iter().map(|size| size.as_u64().unwrap() as usize).collect()
-        };
-        let names = list("parameters").iter().map(|name| name.as_str().unwrap().to_owned());
-        names.zip(list("shapes").iter().map(shape)).collect()
-    }
-
-    /// The weights, recognised by their names and shapes.
-    fn model(&self) -> Model {
-        let mut tensors = Vec::new();
-        let mut add = |name: String, shape: Vec<usize>, bound: f64, centre: f64| {
-            let key = format!("{}/{name}", self.key);
-            let values = uniform(&key, shape.iter().product(), bound, centre);
-            tensors.push(Tensor { name, shape, values: Values::F32(values.into()) });
-        };
-        for (name, shape) in self.parameters() {
-            match (shape.len(), name.strip_suffix(".weight")) {
-                (1, Some(norm)) => {
-                    let norm = norm.to_owned();
-                    add(format!("{norm}.running_mean"), shape.clone(), 0.25, 0.0);
-                    add(format!("{norm}.running_var"), shape.clone(), 0.5, 1.0);
-                    add(name, shape, 0.5, 1.0);
-                }
-                (1, None) => add(name, shape, 0.25, 0.0),
-                _ => {
-                    let fan_in: usize = shape[1..].iter().product();
-                    add(name, shape, (6.0 / fan_in as f64).sqrt(), 0.0);
-                }
-            }
-        }
-        let side = self.architecture.input().height;
-        let head = Some(self.architecture.head());
-        let options = ImportOptions { resize: Some(side), head, ..Default::default() };
-        let mut model = recognise(tensors, &options).unwrap().model;
-        // Raw tensors are normalised already.
-        model.description.preprocessing = Default::default();
-        let found = train::architecture_of(&model.description).unwrap();
-        assert_eq!(found.with_dropout(0.0), self.architecture, "{}", self.key);
-        model.description.dropout = 0.0;
-        model
-    }
-
-    fn source(&self, gpu: &Gpu) -> Arc<ImageSource> {
-        let (count, input) = (self.images(), self.architecture.input());
-        let (channels, height, width) = (input.channels, input.height, input.width);
-        let shape = SourceShape { count, height, width, channels };
-        let key = |tensor: &str| format!("{}/{tensor}", self.key);
-        let values = uniform(&key("input"), count * channels * height * width, 1.0, 0.0);
-        let targets = below(&key("target"), count, self.architecture.classes() as u64);
-        Arc::new(ImageSource::upload(gpu, shape, Pixels::Raw(&values), &targets).unwrap())
-    }
+fn source(case: &Case, gpu: &Gpu) -> Arc<ImageSource> {
+    let (input, target) = case.batch();
+    let [count, channels, height, width] = input.shape[..] else { panic!("{:?}", input.shape) };
+    let shape = SourceShape { count, height, width, channels };
+    let (Values::F32(values), Values::I64(targets)) = (&input.values, &target.values) else {
+        panic!("floats and integers");
+    };
+    let targets: Vec<u32> = targets.iter().map(|&class| class as u32).collect();
+    Arc::new(ImageSource::upload(gpu, shape, Pixels::Raw(values), &targets).unwrap())
 }
 
 /// A case on a device.
@@ -218,10 +59,9 @@ impl<'a> Run<'a> {
     fn new(case: &'a Case, gpu: &Arc<Gpu>, variants: &[String], momentum: bool) -> Self {
         let (batch, variants) = (case.images(), variants.to_vec());
         let options = NetworkOptions { batch, momentum, variants, ..Default::default() };
-        let network =
-            Network::new(Arc::clone(gpu), case.architecture.clone(), options).unwrap();
-        train::load(&network, &case.model()).unwrap();
-        let source = case.source(gpu);
+        let network = Network::new(Arc::clone(gpu), case.architecture.clone(), options).unwrap();
+        train::load(&network, &model(case)).unwrap();
+        let source = source(case, gpu);
         let train = network.bind(Pass::Train, Arc::clone(&source)).unwrap();
         let infer = network.bind(Pass::Infer, source).unwrap();
         Self { case, network, train, infer }
@@ -318,18 +158,6 @@ fn floats(tensor: &Tensor<'_>) -> Vec<f64> {
     }
 }
 
-fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
-}
-
-/// Compares by the norm of the difference, relative to that of what is wanted.
-fn close(found: &[f64], wanted: &[f64], what: &str, case: &str) {
-    assert_eq!(found.len(), wanted.len(), "{case}: {what}");
-    let difference: Vec<f64> = found.iter().zip(wanted).map(|(a, b)| a - b).collect();
-    let error = norm(&difference) / norm(wanted);
-    assert!(error <= CLOSE, "{case}: {what} differs by {error:.2e}");
-}
-
 /// Sets of variants to prefer that together run every variant that this adapter can: the usual one,
 /// then for each kind of name the variants that end in it.
 fn choices(gpu: &Gpu) -> Vec<Vec<String>> {
@@ -374,8 +202,7 @@ cases! { flatten odd bn bn_pool pool3 pool9 pool14 early late late_bn }
 #[test]
 fn every_case_has_a_test() {
     assert_eq!(TESTED, CASES);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/fixtures");
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let names = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     for path in names {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let fixture = Fixture::read(&name);
