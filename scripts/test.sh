@@ -27,7 +27,7 @@ static_checks() {
     RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
     if have shellcheck; then
         section "shellcheck"
-        shellcheck -x scripts/*.sh .ci/run
+        shellcheck -x scripts/*.sh benches/peers/*.sh .ci/run
     fi
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use vgg_wgpu::weights::{Tensor, Values, write_safetensors};
+
 use crate::sets::{SIZE, Set, image};
 use crate::{chosen_adapter, end, has_adapter, on_adapter, program, succeeds};
 
@@ -67,11 +69,22 @@ fn the_examples_of_the_table_run() {
     std::fs::create_dir(&folder).unwrap();
     let boot = image::GrayImage::from_raw(SIZE as u32, SIZE as u32, image(9)).unwrap();
     boot.save(folder.join("boot.png")).unwrap();
+    let values = vec![0.5; 2 * 64 * 64];
+    let batch = [
+        Tensor::floats("input", &[2, 1, 64, 64], &values),
+        Tensor {
+            name: "target".to_owned(),
+            shape: vec![2],
+            values: Values::I64(vec![0, 3].into()),
+        },
+    ];
+    write_safetensors(&folder.join("x.safetensors"), &batch, None).unwrap();
     // A download needs a network: tests of its own have a server for it.
     for example in examples().iter().filter(|example| example[0] != "fetch") {
         let shorter: &[&str] = if example[0] == "train" { &["--epochs", "1"] } else { &[] };
         let whole = [&example[..], shorter].concat();
-        let needs_adapter = !["adapters", "shaders", "completions"].contains(&example[0]);
+        let without = ["adapters", "shaders", "completions", "import", "export"];
+        let needs_adapter = !without.contains(&example[0]);
         let whole = if needs_adapter { on_adapter(&whole, &adapter) } else { whole };
         run_in(&folder, &set, &whole);
     }
