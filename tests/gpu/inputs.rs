@@ -1,11 +1,8 @@
 //! What a network's input is made of: resizing against PyTorch and Pillow (`tests/oracle`), raw
 //! tensors, normalisation, and sets that a network cannot read.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
-use safetensors::SafeTensors;
 use vgg_wgpu::data;
 use vgg_wgpu::graph::{
     Architecture, GraphError, ImageSource, NetworkOptions, Pass, Pixels, ResizeFilter, SourceShape,
@@ -16,6 +13,7 @@ use vgg_wgpu::shape::{FeatureMap, Normalisation};
 use vgg_wgpu::train;
 
 use crate::device;
+use crate::fixtures::{Fixture, pixels};
 use crate::kernels::Run;
 use crate::networks::{self, Bench};
 
@@ -26,39 +24,32 @@ struct Case {
     size: (usize, usize),
     /// The numbers of the name after the sizes.
     more: Vec<usize>,
-    bytes: Vec<u8>,
+    wanted: Vec<f64>,
 }
 
 fn cases(fixture: &str) -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(fixture);
-    let file = fs::read(path).unwrap();
-    let tensors = SafeTensors::deserialize(&file).unwrap();
-    let case = |(name, tensor): (String, safetensors::tensor::TensorView<'_>)| {
+    let fixture = Fixture::read(fixture);
+    let case = |name: String| {
         let numbers = name.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
         let numbers: Vec<usize> = numbers.map(|part| part.parse().unwrap()).collect();
         let [h, w, rows, columns, ref more @ ..] = numbers[..] else { panic!("{name}") };
         let (source, size, more) = ((h, w), (rows, columns), more.to_vec());
-        Case { name, source, size, more, bytes: tensor.data().to_vec() }
+        Case { wanted: fixture.of(&name), name, source, size, more }
     };
-    let cases: Vec<_> = tensors.tensors().into_iter().map(case).collect();
-    assert!(cases.len() >= 15, "{fixture} has {} cases", cases.len());
+    let cases: Vec<_> = fixture.names().into_iter().map(case).collect();
+    assert!(cases.len() >= 15, "{} cases", cases.len());
     cases
 }
 
 /// The bytes of the fixtures' images.
-fn noise(count: usize) -> Vec<u8> {
-    let byte = |i: u32| {
-        let x = (i ^ (i >> 16)).wrapping_mul(0x7FEB_352D);
-        let x = (x ^ (x >> 15)).wrapping_mul(0x846C_A68B);
-        (x ^ (x >> 16)) as u8
-    };
-    (0..count as u32).map(byte).collect()
+fn image(height: usize, width: usize, channels: usize) -> Vec<u8> {
+    pixels(&format!("resize/{height}x{width}x{channels}"), height * width * channels)
 }
 
 /// The values that every variant of `op` gives for one image, `(rows, columns, channels)`.
 fn resized(kernels: &Kernels, op: &dyn Op, pictures: &Pictures, tables: &[Data]) -> Vec<Vec<f64>> {
     let output = pictures.output;
-    let bytes = noise(pictures.source_height * pictures.source_width * output.channels);
+    let bytes = image(pictures.source_height, pictures.source_width, output.channels);
     let word = |bytes: &[u8]| (0..).zip(bytes).map(|(i, &b)| u32::from(b) << (8 * i)).sum();
     let pixels = Data::U(bytes.chunks(4).map(word).collect());
     let (order, x) = (Data::U(vec![0]), Data::F(vec![0.0; output.len()]));
@@ -88,38 +79,55 @@ fn pictures(case: &Case, channels: usize) -> Pictures {
 #[test]
 fn bilinear_is_pytorchs_in_double_precision() {
     let Some(devices) = device::open() else { return };
-    for case in cases("resize.safetensors") {
+    for case in cases("bilinear") {
         let pictures = pictures(&case, 1);
-        let wanted = case.bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap()));
         for values in resized(&devices.usual, &ResizeBilinear(pictures), &pictures, &[]) {
             let found = values.iter().step_by(case.more[0]);
-            assert_eq!(found.len(), wanted.len(), "{}", case.name);
-            let worst = found.zip(wanted.clone()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert_eq!(found.len(), case.wanted.len(), "{}", case.name);
+            let worst = found.zip(&case.wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(worst <= 1e-6, "{}: wrong by {worst:e}", case.name);
         }
     }
 }
 
 /// The rows of `bytes` that the case keeps.
-fn kept<T: Clone>(case: &Case, values: &[T]) -> Vec<T> {
+fn kept(case: &Case, bytes: &[u8]) -> Vec<f64> {
     let line = case.size.1 * case.more[0];
-    values.chunks_exact(line).step_by(case.more[1]).flatten().cloned().collect()
+    let rows = bytes.chunks_exact(line).step_by(case.more[1]);
+    rows.flatten().map(|&byte| f64::from(byte)).collect()
 }
 
 #[test]
 fn the_host_resizes_to_pillows_bytes() {
-    for case in cases("pillow.safetensors") {
+    for case in cases("pillow") {
         let ((height, width), channels) = (case.source, case.more[0]);
-        let image = noise(height * width * channels);
+        let image = image(height, width, channels);
         let found = data::resize_pillow(&image, (height, width, channels), case.size).unwrap();
-        assert!(kept(&case, &found) == case.bytes, "{}", case.name);
+        assert!(kept(&case, &found) == case.wanted, "{}", case.name);
     }
+}
+
+#[test]
+fn pictures_are_cut_as_by_torchvision() {
+    let fixture = Fixture::read("preprocess");
+    let about = fixture.metadata("case");
+    let cases = about["cases"].as_array().unwrap();
+    for (i, case) in cases.iter().enumerate() {
+        let numbers: Vec<usize> =
+            case.as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let [h, w, shorter, side] = numbers[..] else { panic!("{case}") };
+        let picture = pixels(&format!("preprocess/{i}"), h * w * 3);
+        let cut = data::resize_and_crop(&picture, (h, w, 3), shorter, (side, side)).unwrap();
+        let cut: Vec<f64> = cut.into_iter().map(f64::from).collect();
+        assert!(cut == fixture.of(&format!("{i}.pixels")), "picture {i}: {case}");
+    }
+    assert!(cases.len() >= 4);
 }
 
 #[test]
 fn the_device_resizes_to_pillows_bytes() {
     let Some(devices) = device::open() else { return };
-    for case in cases("pillow.safetensors") {
+    for case in cases("pillow") {
         let pictures = pictures(&case, case.more[0]);
         let op = ResizePillow(pictures);
         for values in resized(&devices.usual, &op, &pictures, &[Data::U(op.tables())]) {
@@ -129,7 +137,7 @@ fn the_device_resizes_to_pillows_bytes() {
                 byte as u8
             };
             let found: Vec<u8> = values.iter().map(byte).collect();
-            assert!(kept(&case, &found) == case.bytes, "{}", case.name);
+            assert!(kept(&case, &found) == case.wanted, "{}", case.name);
         }
     }
 }
@@ -169,7 +177,7 @@ fn raw_tensors_are_read_as_they_are() {
     let options = NetworkOptions { batch: 3, ..Default::default() };
     let bench = Bench::new(devices.usual.gpu(), normalising(), options, 21);
     let image = 10 * 9 * 3;
-    let bytes = noise(COUNT * image);
+    let bytes = pixels("noise", COUNT * image);
     // (count, channels, rows, columns), normalised here.
     let Normalisation { mean, deviation } = Normalisation::IMAGENET;
     let value = |n: usize, c: usize, at: usize| {
@@ -189,7 +197,7 @@ fn raw_tensors_are_read_as_they_are() {
 fn pillows_filter_is_that_of_the_host() {
     let Some(devices) = device::open() else { return };
     let bench = Bench::new(devices.usual.gpu(), normalising(), Default::default(), 22);
-    let bytes = noise(COUNT * 31 * 23 * 3);
+    let bytes = pixels("noise", COUNT * 31 * 23 * 3);
     let image = |pixels| data::resize_pillow(pixels, (31, 23, 3), (10, 9)).unwrap();
     let small: Vec<u8> = bytes.chunks_exact(31 * 23 * 3).flat_map(image).collect();
     let wanted = backwards(&bench, shape(10, 9), Pixels::Bytes(&small, ResizeFilter::Bilinear));
@@ -246,7 +254,7 @@ fn a_thousand_classes_have_labels() {
     let wide = builder.hidden(vec![12]).classes(1000).build().unwrap();
     let options = NetworkOptions { batch: 1, ..Default::default() };
     let bench = Bench::new(devices.usual.gpu(), wide, options, 24);
-    let bytes = noise(10 * 9 * 3);
+    let bytes = pixels("noise", 10 * 9 * 3);
     let pixels = Pixels::Bytes(&bytes, ResizeFilter::Bilinear);
     let one = SourceShape { count: 1, ..shape(10, 9) };
     let source = |label| source_of(&bench, one, pixels, label);

@@ -10,12 +10,13 @@ use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{
     Batch, ImageSource, Network, NetworkOptions, Pass, Pixels, Program, SourceShape,
 };
-use vgg_wgpu::ops::REGISTRY;
+use vgg_wgpu::kernel::{Kernels, Step};
+use vgg_wgpu::ops::{Data, Op as _, REGISTRY, SoftmaxCrossEntropy};
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{ImportOptions, Model, Tensor, Values, recognise};
 
-use crate::device;
 use crate::fixtures::{CLOSE, Case, Fixture, below, close, folder, norm, projections, uniform};
+use crate::{device, kernels};
 
 /// Relative difference of each loss of 20 steps.
 const CURVE: f64 = 1e-4;
@@ -223,4 +224,60 @@ fn numbers_are_drawn_as_by_the_fixtures() {
     assert_eq!(classes, fixture.of("below"));
     let values: Vec<f64> = (1..=8).map(f64::from).collect();
     assert_eq!(projections("test/signs", &values), fixture.of("projections"));
+}
+
+/// What `softmax_cross_entropy` makes of rows of ten logits: for each the loss and whether the label's
+/// is the first of the largest, and the gradient of the mean loss.
+fn cross_entropy(kernels: &Kernels, logits: &[f64], labels: &[f64]) -> (Vec<[f64; 2]>, Vec<f64>) {
+    let images = labels.len();
+    let op = SoftmaxCrossEntropy { classes: 10, samples: images, labels: images };
+    let stored: Vec<f64> =
+        logits.chunks_exact(10).flat_map(|row| row.iter().copied().chain([0.0; 2])).collect();
+    let words = |values: Vec<u32>| Data::U(values);
+    let given = [
+        words((0..images as u32).collect()),
+        words(labels.iter().map(|&label| label as u32).collect()),
+        Data::F(stored),
+        Data::F(vec![f64::NAN; 12 * images]),
+        Data::F(vec![f64::NAN; 4 * images]),
+    ];
+    let given: Vec<&Data> = given.iter().collect();
+    let loss_scale = 1.0 / images as f32;
+    let step = Step { images: images as u32, loss_scale, ..Step::default() };
+    let variant = &op.variants(kernels.gpu().facts())[0];
+    let run = kernels::Run { op: &op, variant, step: &step, kernels };
+    let found = run.run(&op.bindings(), &given).unwrap();
+    let outcome = (0..images).map(|n| [found[4][4 * n], found[4][4 * n + 1]]).collect();
+    let gradient = (0..10 * images).map(|i| found[3][i / 10 * 12 + i % 10]).collect();
+    (outcome, gradient)
+}
+
+#[test]
+fn cross_entropy_of_logits_far_apart_is_finite_and_right() {
+    let Some(devices) = device::open() else { return };
+    let fixture = Fixture::read("cross_entropy");
+    let (logits, target) = (fixture.of("logits"), fixture.of("target"));
+    assert!(logits.iter().any(|x| *x >= 9e3) && logits.iter().any(|x| *x <= -9e3));
+    for kernels in [&devices.usual, &devices.checked] {
+        let (outcome, gradient) = cross_entropy(kernels, &logits, &target);
+        let losses: Vec<f64> = outcome.iter().map(|[loss, _]| *loss).collect();
+        assert!(losses.iter().chain(&gradient).all(|value| value.is_finite()));
+        close(&losses, &fixture.of("losses"), "losses", "cross_entropy");
+        close(&gradient, &fixture.of("gradient"), "gradient", "cross_entropy");
+    }
+}
+
+#[test]
+fn hits_are_counted_with_ties_to_the_lowest_class() {
+    let Some(devices) = device::open() else { return };
+    let fixture = Fixture::read("cross_entropy");
+    let (logits, target) = (fixture.of("top.logits"), fixture.of("top.target"));
+    let (outcome, _) = cross_entropy(&devices.usual, &logits, &target);
+    let ranks = fixture.of("top.rank");
+    for (i, ([_, hit], rank)) in outcome.iter().zip(&ranks).enumerate() {
+        assert_eq!(*hit == 1.0, *rank == 0.0, "row {i}: rank {rank}");
+    }
+    let hits: f64 = outcome.iter().map(|[_, hit]| hit).sum();
+    assert_eq!(hits, fixture.of("top1")[0]);
+    assert!(hits > 0.0 && hits < ranks.len() as f64);
 }

@@ -62,6 +62,11 @@ impl Fixture {
         })
     }
 
+    /// The names of all tensors.
+    pub fn names(&self) -> Vec<String> {
+        self.file().names().into_iter().map(str::to_owned).collect()
+    }
+
     /// A tensor's values.
     pub fn of(&self, name: &str) -> Vec<f64> {
         self.get(name).unwrap_or_else(|| panic!("no tensor {name}"))
@@ -89,6 +94,11 @@ pub fn uniform(key: &str, count: usize, bound: f64, centre: f64) -> Vec<f32> {
 
 pub fn below(key: &str, count: usize, n: u64) -> Vec<u32> {
     words(key).take(count).map(|word| ((word >> 40) % n) as u32).collect()
+}
+
+/// Bytes of pictures.
+pub fn pixels(key: &str, count: usize) -> Vec<u8> {
+    words(key).take(count).map(|word| (word >> 56) as u8).collect()
 }
 
 /// Sums of the values times the 16 random signs of each place.

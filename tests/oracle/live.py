@@ -27,8 +27,9 @@ from torchvision import transforms
 
 import case as cases
 import generator
-from make_fixtures import DEVIATION, MEAN, MOMENTUM, WEIGHT_DECAY, pil_resize, relative, silenced
+from make_fixtures import DEVIATION, MEAN, MOMENTUM, WEIGHT_DECAY, relative, silenced
 from peers import book_network, image_set, load, pictures, randomise, real, smooth, unequal
+from resizing import pil_resize
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKS = {}

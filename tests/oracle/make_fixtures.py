@@ -22,6 +22,7 @@ from torch import nn
 
 import generator
 from case import CASES, network, tensors
+from resizing import bilinear_fixture, pillow_fixture
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 STEPS = 20
@@ -178,36 +179,6 @@ def cross_entropy_fixture():
     return out, {"gradient": "of the mean"}
 
 
-# (height, width, channels) to (height, width): up, down, both, and from a single pixel.
-RESIZES = [
-    ((28, 28, 1), (32, 32)),
-    ((28, 28, 1), (64, 64)),
-    ((28, 28, 1), (20, 20)),
-    ((37, 23, 3), (19, 50)),
-    ((61, 45, 3), (13, 11)),
-    ((1, 1, 3), (5, 4)),
-    ((7, 300, 1), (9, 16)),
-]
-
-
-def pil_resize(image, size):
-    """Pillow's BILINEAR of a uint8 `(h, w, c)`, to `(height, width)`."""
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    resized = np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR))
-    return resized.reshape(*size, image.shape[2])
-
-
-def resize_fixture():
-    out = {}
-    for i, (shape, size) in enumerate(RESIZES):
-        image = generator.pixels(f"resize/{i}", shape)
-        plane = torch.from_numpy(image).double().permute(2, 0, 1)[None] / 255
-        smooth = F.interpolate(plane, size=size, mode="bilinear", align_corners=False)
-        out[f"{i}.bilinear"] = smooth[0].permute(1, 2, 0).contiguous().numpy().astype(np.float32)
-        out[f"{i}.pil"] = pil_resize(image, size)
-    return out, {"cases": [[*shape, *size] for shape, size in RESIZES], "pillow": PIL.__version__}
-
-
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # (height, width) of a picture, its shorter side resized, the side of the middle cut out.
 PICTURES = [((45, 61), 32, 28), ((50, 33), 24, 19), ((33, 50), 48, 40), ((40, 40), 32, 28)]
@@ -272,7 +243,8 @@ def main():
     makers = {name: lambda case=case: network_fixture(case) for name, case in CASES.items()}
     makers |= {
         "cross_entropy": cross_entropy_fixture,
-        "resize": resize_fixture,
+        "bilinear": bilinear_fixture,
+        "pillow": pillow_fixture,
         "preprocess": preprocess_fixture,
         "generator": generator_fixture,
     }
