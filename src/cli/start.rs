@@ -53,16 +53,24 @@ impl Serialize for InitFrom {
 /// The network of a run, and its weights where they are read.
 pub struct Start {
     pub architecture: Architecture,
-    weights: Option<Model>,
+    weights: Weights,
+}
+
+enum Weights {
+    Drawn(InitArg),
+    Read(Box<Model>),
 }
 
 impl Start {
     /// Reads what `args` name, and checks that it fits the images.
     pub fn new(args: &TrainArgs, dataset: &Dataset) -> Result<Self> {
         let (channels, classes) = (dataset.train.images.channels, dataset.classes.len());
-        let InitFrom::File(path) = &args.learning.init else {
-            let architecture = args.network.architecture(channels, classes)?;
-            return Ok(Self { architecture, weights: None });
+        let path = match &args.learning.init {
+            InitFrom::File(path) => path,
+            InitFrom::Drawn(init) => {
+                let architecture = args.network.architecture(channels, classes)?;
+                return Ok(Self { architecture, weights: Weights::Drawn(*init) });
+            }
         };
         let (resize, head) = (args.network.resize, args.network.head.map(Into::into));
         let options = ImportOptions { resize, head, ..ImportOptions::default() };
@@ -85,27 +93,29 @@ impl Start {
             let (asked, found) = (asked.to_string(), architecture.to_string());
             ensure!(asked == found, "{file} is a network of {found}, not {asked}");
         }
-        Ok(Self { architecture, weights: Some(weights) })
+        Ok(Self { architecture, weights: Weights::Read(Box::new(weights)) })
     }
 
     /// Sets the weights of the network.
     pub fn fill(&self, network: &Network, args: &TrainArgs) -> Result<()> {
-        match (&self.weights, &args.learning.init) {
-            (Some(model), from) => {
-                train::load(network, model)?;
-                say(format!("weights   {from}"))?;
-            }
-            (None, InitFrom::Drawn(init)) => {
+        match &self.weights {
+            Weights::Drawn(init) => {
                 train::initialise(network, (*init).into(), args.learning.seed)?;
             }
-            (None, InitFrom::File(_)) => {}
+            Weights::Read(model) => {
+                train::load(network, model)?;
+                say(format!("weights   {}", args.learning.init))?;
+            }
         }
         Ok(())
     }
 
     /// What the model of the run tells of itself.
     pub fn card(&self, dataset: &Dataset, facts: &AdapterFacts) -> Card {
-        let description = self.weights.as_ref().map(|model| &model.description);
+        let description = match &self.weights {
+            Weights::Drawn(_) => None,
+            Weights::Read(model) => Some(&model.description),
+        };
         let before = description.and_then(|description| description.origin.clone());
         let imported_from = before.and_then(|origin| origin.imported_from);
         let adapter = Some(facts.name.clone());
