@@ -28,8 +28,8 @@ fn main(
             let columns = ((column + 1u) * d.in_width + d.width - 1u) / d.width
                 - column * d.in_width / d.width;
             let at = ((image * d.height + row) * d.width + column) * d.quads + quad;
-            sum += dy[at] / f32(rows * columns);
+            sum += load_dy(at) / f32(rows * columns);
         }
     }
-    dx[i] = select(vec4<f32>(), sum, x[i] > vec4<f32>());
+    store_dx(i, select(vec4<f32>(), sum, load_x(i) > vec4<f32>()));
 }

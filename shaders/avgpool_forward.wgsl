@@ -24,8 +24,8 @@ fn main(
     var sum = vec4<f32>();
     for (var v = top; v < bottom; v++) {
         for (var u = left; u < right; u++) {
-            sum += x[((image * d.in_height + v) * d.in_width + u) * d.quads + quad];
+            sum += load_x(((image * d.in_height + v) * d.in_width + u) * d.quads + quad);
         }
     }
-    y[i] = sum / f32((bottom - top) * (right - left));
+    store_y(i, sum / f32((bottom - top) * (right - left)));
 }

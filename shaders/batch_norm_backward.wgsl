@@ -20,12 +20,12 @@ fn main(
     let column = i / d.quads % d.width;
     let row = i / (d.quads * d.width) % d.height;
     let image = i / (d.quads * d.width * d.height);
-    let inverse = moments[d.quads + quad];
-    let normal = (x[i] - moments[quad]) * inverse;
+    let inverse = load_moments(d.quads + quad);
+    let normal = (load_x(i) - load_moments(quad)) * inverse;
     let pixels = f32(step.images * d.height * d.width);
-    let mean = fma(normal, sums[quad], sums[d.quads + quad]) / pixels;
+    let mean = fma(normal, load_sums(quad), load_sums(d.quads + quad)) / pixels;
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + row + d.out_halo) * columns + column + d.out_halo;
-    dx[pixel * d.quads + quad] = norm[quad] * inverse * (dy[i] - mean);
+    store_dx(pixel * d.quads + quad, load_norm(quad) * inverse * (load_dy(i) - mean));
 }

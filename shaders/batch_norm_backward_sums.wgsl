@@ -20,16 +20,16 @@ fn main(
     let slot = i / d.quads;
     let pixels = step.images * d.pixels;
     let end = slot_begin(slot + 1u, d.slots, pixels);
-    let mean = moments[quad];
-    let inverse = moments[d.quads + quad];
+    let mean = load_moments(quad);
+    let inverse = load_moments(d.quads + quad);
     var products = vec4<f32>();
     var sum = vec4<f32>();
     for (var pixel = slot_begin(slot, d.slots, pixels); pixel < end; pixel++) {
-        let gradient = dy[pixel * d.quads + quad];
-        let normal = (x[pixel * d.quads + quad] - mean) * inverse;
+        let gradient = load_dy(pixel * d.quads + quad);
+        let normal = (load_x(pixel * d.quads + quad) - mean) * inverse;
         products = fma(gradient, normal, products);
         sum += gradient;
     }
-    partial[slot * 2u * d.quads + quad] = products;
-    partial[(slot * 2u + 1u) * d.quads + quad] = sum;
+    store_partial(slot * 2u * d.quads + quad, products);
+    store_partial((slot * 2u + 1u) * d.quads + quad, sum);
 }

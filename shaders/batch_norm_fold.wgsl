@@ -15,12 +15,12 @@ fn main(
         return;
     }
     let quad = i % d.quads;
-    let factor = norm[quad] / sqrt(statistics[d.quads + quad] + d.epsilon);
-    var value = w[i];
+    let factor = load_norm(quad) / sqrt(load_statistics(d.quads + quad) + d.epsilon);
+    var value = load_w(i);
     if i / d.quads == d.rows - 1u {
-        value = fma(value - statistics[quad], factor, norm[d.quads + quad]);
+        value = fma(value - load_statistics(quad), factor, load_norm(d.quads + quad));
     } else {
         value *= factor;
     }
-    folded[i] = value;
+    store_folded(i, value);
 }

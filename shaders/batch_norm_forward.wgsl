@@ -17,10 +17,10 @@ fn main(
     let column = i / d.quads % d.width;
     let row = i / (d.quads * d.width) % d.height;
     let image = i / (d.quads * d.width * d.height);
-    let normal = (x[i] - moments[quad]) * moments[d.quads + quad];
+    let normal = (load_x(i) - load_moments(quad)) * load_moments(d.quads + quad);
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + row + d.out_halo) * columns + column + d.out_halo;
-    y[pixel * d.quads + quad] =
-        max(fma(normal, norm[quad], norm[d.quads + quad]), vec4<f32>());
+    let value = fma(normal, load_norm(quad), load_norm(d.quads + quad));
+    store_y(pixel * d.quads + quad, max(value, vec4<f32>()));
 }

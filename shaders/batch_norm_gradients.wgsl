@@ -14,11 +14,11 @@ fn main(
     }
     var sum = vec4<f32>();
     for (var slot = 0u; slot < dims.slots; slot++) {
-        sum += partial[slot * 2u * dims.quads + i];
+        sum += load_partial(slot * 2u * dims.quads + i);
     }
-    sums[i] = sum;
+    store_sums(i, sum);
     if step.accumulate == 1u {
-        sum += grad[i];
+        sum += load_grad(i);
     }
-    grad[i] = sum;
+    store_grad(i, sum);
 }

@@ -25,11 +25,11 @@ fn main(
     var mean = vec4<f32>();
     var squares = vec4<f32>();
     for (var pixel = begin; pixel < end; pixel++) {
-        let value = x[pixel * d.quads + quad];
+        let value = load_x(pixel * d.quads + quad);
         let difference = value - mean;
         mean += difference / f32(pixel - begin + 1u);
         squares = fma(difference, value - mean, squares);
     }
-    partial[slot * 2u * d.quads + quad] = mean;
-    partial[(slot * 2u + 1u) * d.quads + quad] = squares;
+    store_partial(slot * 2u * d.quads + quad, mean);
+    store_partial((slot * 2u + 1u) * d.quads + quad, squares);
 }

@@ -27,19 +27,19 @@ fn main(
         let end = slot_begin(slot + 1u, d.slots, pixels);
         if begin < end {
             let share = f32(end - begin) / f32(end);
-            let difference = partial[slot * 2u * d.quads + quad] - mean;
+            let difference = load_partial(slot * 2u * d.quads + quad) - mean;
             mean = fma(difference, vec4<f32>(share), mean);
-            squares += partial[(slot * 2u + 1u) * d.quads + quad]
+            squares += load_partial((slot * 2u + 1u) * d.quads + quad)
                 + difference * difference * (f32(begin) * share);
         }
     }
-    moments[quad] = mean;
-    moments[d.quads + quad] = 1.0 / sqrt(squares / f32(pixels) + d.epsilon);
+    store_moments(quad, mean);
+    store_moments(d.quads + quad, 1.0 / sqrt(squares / f32(pixels) + d.epsilon));
 
     let unbiased = squares / f32(max(pixels, 2u) - 1u);
-    let old_mean = statistics[quad];
-    let old_variance = statistics[d.quads + quad];
-    statistics[quad] = old_mean + d.rate * (mean - old_mean);
-    statistics[d.quads + quad] = old_variance + d.rate * (unbiased - old_variance);
-    statistics[2u * d.quads + quad] += 1.0;
+    let old_mean = load_statistics(quad);
+    let old_variance = load_statistics(d.quads + quad);
+    store_statistics(quad, old_mean + d.rate * (mean - old_mean));
+    store_statistics(d.quads + quad, old_variance + d.rate * (unbiased - old_variance));
+    store_statistics(2u * d.quads + quad, load_statistics(2u * d.quads + quad) + 1.0);
 }

@@ -51,14 +51,14 @@ fn main(
         //@ for j in range(ROWS + 2)
         let row_${j} = corner + min(top + ${j}u, d.height + 1u) * pitch;
         //@ for s in range(3)
-        let in_${j}_${s} = x[row_${j} + ${s}u * d.in_quads];
+        let in_${j}_${s} = load_x(row_${j} + ${s}u * d.in_quads);
         //@ endfor
         //@ endfor
         //@ for j in range(ROWS)
         let inside_${j} = select(0.0, 1.0, wanted < positions && top + ${j}u < d.height);
         let dy_row_${j} = (dy_corner + min(top + ${j}u, d.height - 1u) * dy_columns) * d.out_quads;
         //@ for q in range(QUADS)
-        let out_${j}_${q} = dy[dy_row_${j} + k_${q}] * inside_${j};
+        let out_${j}_${q} = load_dy(dy_row_${j} + k_${q}) * inside_${j};
         //@ endfor
         //@ endfor
         //@ for t in range(9)
@@ -101,16 +101,14 @@ fn main(
     if first_quad + ${q}u < d.out_quads {
         //@ for t in range(9)
         //@ for c in range(4)
-        partial[base + ((${t}u * d.in_quads + quad) * 4u + ${c}u) * d.out_quads + k_${q}] =
-        //@ if c < CHANNELS
-            sum_${t}_${c}_${q};
-        //@ else
-            vec4<f32>();
-        //@ endif
+        store_partial(
+            base + ((${t}u * d.in_quads + quad) * 4u + ${c}u) * d.out_quads + k_${q},
+            ${"sum_" ~ t ~ "_" ~ c ~ "_" ~ q if c < CHANNELS else "vec4<f32>()"}
+        );
         //@ endfor
         //@ endfor
         if quad == 0u {
-            partial[base + 36u * d.in_quads * d.out_quads + k_${q}] = bias_${q};
+            store_partial(base + 36u * d.in_quads * d.out_quads + k_${q}, bias_${q});
         }
     }
     //@ endfor

@@ -47,7 +47,7 @@ fn main(
             let x_column = min(left + i / 2u % 10u, d.width + 1u);
             let quad = in_quad + i % 2u;
             let pixel = (image * (d.height + 2u) + y) * (d.width + 2u) + x_column;
-            let value = x[pixel * d.in_quads + min(quad, d.in_quads - 1u)];
+            let value = load_x(pixel * d.in_quads + min(quad, d.in_quads - 1u));
             window[i * 4u] = value.x;
             window[i * 4u + 1u] = value.y;
             window[i * 4u + 2u] = value.z;
@@ -60,7 +60,7 @@ fn main(
             let row = image * dy_rows + min(y, d.height - 1u) + d.dy_halo;
             let pixel = row * dy_columns + min(x_column, d.width - 1u) + d.dy_halo;
             let quad = min(first_quad + i % 8u, d.out_quads - 1u);
-            outer[i] = select(vec4<f32>(), dy[pixel * d.out_quads + quad], inside);
+            outer[i] = select(vec4<f32>(), load_dy(pixel * d.out_quads + quad), inside);
         }
         workgroupBarrier();
         for (var row = 0u; row < 8u; row++) {
@@ -84,8 +84,8 @@ fn main(
     let quad = first_quad + k;
     if quad < d.out_quads && in_quad + channel / 4u < d.in_quads {
         //@ for t in range(9)
-        partial[base + (${t}u * d.in_quads * 4u + in_quad * 4u + channel) * d.out_quads + quad] =
-            sum_${t};
+        let row_${t} = ${t}u * d.in_quads * 4u + in_quad * 4u + channel;
+        store_partial(base + row_${t} * d.out_quads + quad, sum_${t});
         //@ endfor
     }
     outer[invocation] = bias;
@@ -95,6 +95,6 @@ fn main(
         for (var i = 0u; i < 8u; i++) {
             total += outer[i * 8u + k];
         }
-        partial[base + 36u * d.in_quads * d.out_quads + quad] = total;
+        store_partial(base + 36u * d.in_quads * d.out_quads + quad, total);
     }
 }

@@ -1,5 +1,5 @@
 // Filters as backward_data reads them: flipped[8 - t, k, c] = w[t, c, k].
-// w: (9 c + 1, k) f32, the bias row unused; flipped: (9, k, c) vec4 along c.
+// w: (9 c + 1, k) vec4 along k, the bias row unused; flipped: (9, k, c) vec4 along c.
 // Grid: one invocation a quad of `flipped`.
 @compute @workgroup_size(64)
 fn main(
@@ -16,11 +16,12 @@ fn main(
     let quad = i % d.in_quads;
     let k = i / d.in_quads % outputs;
     let tap = 8u - i / (d.in_quads * outputs);
-    let row = (tap * d.in_quads + quad) * 4u;
-    flipped[i] = vec4<f32>(
-        w[row * outputs + k],
-        w[(row + 1u) * outputs + k],
-        w[(row + 2u) * outputs + k],
-        w[(row + 3u) * outputs + k],
+    let at = (tap * d.in_quads + quad) * 4u * d.out_quads + k / 4u;
+    let rows = mat4x4<f32>(
+        load_w(at),
+        load_w(at + d.out_quads),
+        load_w(at + 2u * d.out_quads),
+        load_w(at + 3u * d.out_quads),
     );
+    store_flipped(i, transpose(rows)[k % 4u]);
 }

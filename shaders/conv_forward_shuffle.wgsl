@@ -3,20 +3,20 @@
 // y: (n, h + 2 out_halo, w + 2 out_halo, k), its halo left alone.
 // Method: common/conv_shuffle.wgsl.
 fn source(i: u32) -> vec4<f32> {
-    return x[i];
+    return load_x(i);
 }
 
 fn weight(i: u32) -> vec4<f32> {
-    return w[i];
+    return load_w(i);
 }
 
 fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
     let d = dims;
-    let bias = w[36u * d.in_quads * d.out_quads + quad];
+    let bias = load_w(36u * d.in_quads * d.out_quads + quad);
     let rows = d.height + 2u * d.out_halo;
     let columns = d.width + 2u * d.out_halo;
     let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
-    y[pixel * d.out_quads + quad] = max(value + bias, vec4<f32>(d.floor));
+    store_y(pixel * d.out_quads + quad, max(value + bias, vec4<f32>(d.floor)));
 }
 
 //@ include "common/conv_shuffle.wgsl"

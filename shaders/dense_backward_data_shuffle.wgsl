@@ -40,10 +40,12 @@ fn main(
         //@ for t in range(steps)
         let at_${t} = ((k + ${t}u) / 8u * (d.in_quads * 4u + 1u) + quad * 4u) * 8u + (k + ${t}u) % 8u;
         let block_${t} = transpose(
-            mat4x4<f32>(w[at_${t}], w[at_${t} + 8u], w[at_${t} + 16u], w[at_${t} + 24u])
+            mat4x4<f32>(
+                load_w(at_${t}), load_w(at_${t} + 8u), load_w(at_${t} + 16u), load_w(at_${t} + 24u)
+            )
         );
         //@ for i in range(loads)
-        let out_${t}_${i} = dy[row_${i} + d.first_quad + k + ${t}u];
+        let out_${t}_${i} = load_dy(row_${i} + d.first_quad + k + ${t}u);
         //@ endfor
         //@ endfor
         // One image at a time keeps its sums in registers.
@@ -68,9 +70,9 @@ fn main(
         let at = (first + ${n}u) * d.in_quads + quad;
         var value = sum_${n};
         if d.accumulate == 1u {
-            value += dx[at];
+            value += load_dx(at);
         }
-        dx[at] = select(vec4<f32>(), value, x[at] > vec4<f32>());
+        store_dx(at, select(vec4<f32>(), value, load_x(at) > vec4<f32>()));
     }
     //@ endfor
 }

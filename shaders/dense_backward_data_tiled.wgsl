@@ -7,14 +7,14 @@
 
 fn dy_quad(n: u32, quad: u32) -> vec4<f32> {
     if n < step.images && dims.first_quad + quad < dims.out_quads {
-        return dy[n * dims.out_quads + dims.first_quad + quad];
+        return load_dy(n * dims.out_quads + dims.first_quad + quad);
     }
     return vec4<f32>();
 }
 
 fn w_quad(row: u32, quad: u32) -> vec4<f32> {
     if row < dims.in_quads * 4u && quad < dims.panels * 8u {
-        return w[(quad / 8u * (dims.in_quads * 4u + 1u) + row) * 8u + quad % 8u];
+        return load_w((quad / 8u * (dims.in_quads * 4u + 1u) + row) * 8u + quad % 8u);
     }
     return vec4<f32>();
 }
@@ -55,9 +55,9 @@ fn main(
             let at = n * d.in_quads + quad;
             var value = sums.rows[i];
             if d.accumulate == 1u {
-                value += dx[at];
+                value += load_dx(at);
             }
-            dx[at] = select(vec4<f32>(), value, x[at] > vec4<f32>());
+            store_dx(at, select(vec4<f32>(), value, load_x(at) > vec4<f32>()));
         }
     }
 }

@@ -37,10 +37,10 @@ fn main(
     var bias = vec4<f32>();
     for (var n = 0u; n < step.images; n += LANES) {
         //@ for q in range(QUADS)
-        let in_${q} = x[min(n + lane, step.images - 1u) * d.in_quads + c_${q}];
+        let in_${q} = load_x(min(n + lane, step.images - 1u) * d.in_quads + c_${q});
         //@ endfor
         //@ for i in range(LANES)
-        let gradient_${i} = dy[min(n + ${i}u, step.images - 1u) * d.out_quads + column]
+        let gradient_${i} = load_dy(min(n + ${i}u, step.images - 1u) * d.out_quads + column)
             * select(0.0, used, n + ${i}u < step.images);
         bias += gradient_${i};
         //@ endfor
@@ -67,9 +67,9 @@ fn main(
             let at = base + ((first + ${q}u) * 4u + ${e}u) * 8u;
             var value = sum_${q}_${e};
             if old {
-                value += grad[at];
+                value += load_grad(at);
             }
-            grad[at] = value;
+            store_grad(at, value);
         }
         //@ endfor
     }
@@ -77,8 +77,8 @@ fn main(
     if first == 0u {
         let at = base + inputs * 8u;
         if old {
-            bias += grad[at];
+            bias += load_grad(at);
         }
-        grad[at] = bias;
+        store_grad(at, bias);
     }
 }

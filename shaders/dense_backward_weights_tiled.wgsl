@@ -10,7 +10,7 @@
 fn x_quad(n: u32, quad: u32) -> vec4<f32> {
     if n < step.images {
         if quad < dims.in_quads {
-            return x[n * dims.in_quads + quad];
+            return load_x(n * dims.in_quads + quad);
         }
         if quad == dims.in_quads {
             return vec4<f32>(1.0, 0.0, 0.0, 0.0);
@@ -21,7 +21,7 @@ fn x_quad(n: u32, quad: u32) -> vec4<f32> {
 
 fn dy_quad(n: u32, quad: u32) -> vec4<f32> {
     if n < step.images && dims.first_quad + quad < dims.out_quads {
-        return dy[n * dims.out_quads + dims.first_quad + quad];
+        return load_dy(n * dims.out_quads + dims.first_quad + quad);
     }
     return vec4<f32>();
 }
@@ -59,9 +59,9 @@ fn main(
             let at = (panel * (inputs + 1u) + c) * 8u + invocation % 8u;
             var value = sums.rows[i];
             if step.accumulate == 1u {
-                value += grad[at];
+                value += load_grad(at);
             }
-            grad[at] = value;
+            store_grad(at, value);
         }
     }
 }

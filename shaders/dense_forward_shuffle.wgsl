@@ -38,10 +38,10 @@ fn main(
     for (; c + ${steps}u <= d.in_quads; c += ${steps}u) {
         //@ for t in range(steps)
         //@ for i in range(loads)
-        let in_${t}_${i} = x[row_${i} + c + ${t}u];
+        let in_${t}_${i} = load_x(row_${i} + c + ${t}u);
         //@ endfor
         //@ for e in range(4)
-        let w_${t}_${e} = w[column + (c * 4u + ${t * 4 + e}u) * 8u];
+        let w_${t}_${e} = load_w(column + (c * 4u + ${t * 4 + e}u) * 8u);
         //@ endfor
         //@ endfor
         // One image at a time keeps its sums in registers.
@@ -60,11 +60,12 @@ fn main(
     if wanted != quad || out >= d.out_quads {
         return;
     }
-    let bias = w[column + inputs * 8u];
+    let bias = load_w(column + inputs * 8u);
     //@ for n in range(IMAGES)
     if first + ${n}u < step.images {
         let value = sum_${n} + bias;
-        y[(first + ${n}u) * d.out_quads + out] = select(value, max(value, vec4<f32>()), d.relu == 1u);
+        let positive = select(value, max(value, vec4<f32>()), d.relu == 1u);
+        store_y((first + ${n}u) * d.out_quads + out, positive);
     }
     //@ endfor
 }

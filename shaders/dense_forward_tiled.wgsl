@@ -7,14 +7,14 @@
 
 fn x_quad(n: u32, quad: u32) -> vec4<f32> {
     if n < step.images && quad < dims.in_quads {
-        return x[n * dims.in_quads + quad];
+        return load_x(n * dims.in_quads + quad);
     }
     return vec4<f32>();
 }
 
 fn w_quad(row: u32, quad: u32) -> vec4<f32> {
     if row < dims.in_quads * 4u {
-        return w[(quad / 8u * (dims.in_quads * 4u + 1u) + row) * 8u + quad % 8u];
+        return load_w((quad / 8u * (dims.in_quads * 4u + 1u) + row) * 8u + quad % 8u);
     }
     return vec4<f32>();
 }
@@ -50,12 +50,12 @@ fn main(
     if out >= d.out_quads {
         return;
     }
-    let bias = w[(panel * (d.in_quads * 4u + 1u) + d.in_quads * 4u) * 8u + quad % 8u];
+    let bias = load_w((panel * (d.in_quads * 4u + 1u) + d.in_quads * 4u) * 8u + quad % 8u);
     for (var i = 0u; i < 4u; i++) {
         let n = first + invocation / 8u * 4u + i;
         if n < step.images {
             let value = sums.rows[i] + bias;
-            y[n * d.out_quads + out] = select(value, max(value, vec4<f32>()), d.relu == 1u);
+            store_y(n * d.out_quads + out, select(value, max(value, vec4<f32>()), d.relu == 1u));
         }
     }
 }

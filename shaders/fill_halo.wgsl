@@ -24,5 +24,5 @@ fn main(
         let side = cell - 2u * columns;
         pixel = (1u + side / 2u) * columns + side % 2u * (columns - 1u);
     }
-    x[(image * (d.height + 2u) * columns + pixel) * d.quads + i % d.quads] = vec4<f32>();
+    store_x((image * (d.height + 2u) * columns + pixel) * d.quads + i % d.quads, vec4<f32>());
 }

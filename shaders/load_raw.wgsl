@@ -30,5 +30,5 @@ fn main(
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let row = i / d.width % d.height;
-    x[(image * rows + row + d.out_halo) * columns + i % d.width + d.out_halo] = value;
+    store_x((image * rows + row + d.out_halo) * columns + i % d.width + d.out_halo, value);
 }

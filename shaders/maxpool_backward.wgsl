@@ -24,7 +24,7 @@ fn main(
     var position = vec4<u32>();
     if row < d.height && column < d.width {
         let at = ((image * d.height + row) * d.width + column) * d.quads + quad;
-        gradient = dy[at];
+        gradient = load_dy(at);
         position = (vec4<u32>(positions[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
     }
     let columns = d.in_width + 2u * d.out_halo;
@@ -34,7 +34,7 @@ fn main(
         let x = column * 2u + p % 2u;
         if y < d.in_height && x < d.in_width {
             let pixel = (image * rows + y + d.out_halo) * columns + x + d.out_halo;
-            dx[pixel * d.quads + quad] = select(vec4<f32>(), gradient, position == vec4<u32>(p));
+            store_dx(pixel * d.quads + quad, select(vec4<f32>(), gradient, position == vec4<u32>(p)));
         }
     }
 }

@@ -19,21 +19,21 @@ fn main(
     let row = i / (d.quads * d.width) % d.height;
     let image = i / (d.quads * d.width * d.height);
     let at = ((image * d.in_height + row * 2u) * d.in_width + column * 2u) * d.quads + quad;
-    var best = x[at];
+    var best = load_x(at);
     var position = vec4<u32>();
-    let right = x[at + d.quads];
+    let right = load_x(at + d.quads);
     position = select(position, vec4<u32>(1u), right > best);
     best = select(best, right, right > best);
-    let below = x[at + d.in_width * d.quads];
+    let below = load_x(at + d.in_width * d.quads);
     position = select(position, vec4<u32>(2u), below > best);
     best = select(best, below, below > best);
-    let corner = x[at + (d.in_width + 1u) * d.quads];
+    let corner = load_x(at + (d.in_width + 1u) * d.quads);
     position = select(position, vec4<u32>(3u), corner > best);
     best = select(best, corner, corner > best);
 
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + row + d.out_halo) * columns + column + d.out_halo;
-    y[pixel * d.quads + quad] = best;
+    store_y(pixel * d.quads + quad, best);
     positions[i] = position.x | (position.y << 8u) | (position.z << 16u) | (position.w << 24u);
 }

@@ -8,7 +8,7 @@ var<workgroup> sums: array<vec2<f32>, 64>;
 fn main(@builtin(local_invocation_index) invocation: u32) {
     var sum = vec2<f32>();
     for (var i = invocation; i < step.images; i += 64u) {
-        sum += outcome[i].xy;
+        sum += load_outcome(i).xy;
     }
     sums[invocation] = sum;
     workgroupBarrier();
@@ -20,8 +20,8 @@ fn main(@builtin(local_invocation_index) invocation: u32) {
         let slot = step.slot % dims.slots;
         var old = vec4<f32>();
         if step.accumulate == 1u {
-            old = metrics[slot];
+            old = load_metrics(slot);
         }
-        metrics[slot] = old + vec4<f32>(total, f32(step.images), 0.0);
+        store_metrics(slot, old + vec4<f32>(total, f32(step.images), 0.0));
     }
 }

@@ -45,5 +45,5 @@ fn main(
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + row + d.out_halo) * columns + column + d.out_halo;
-    x[pixel] = normalised(sum / (f32(255u * parts.x) * f32(parts.y)));
+    store_x(pixel, normalised(sum / (f32(255u * parts.x) * f32(parts.y))));
 }

@@ -72,5 +72,5 @@ fn main(
     let columns = d.width + 2u * d.out_halo;
     let rows = d.height + 2u * d.out_halo;
     let pixel = (image * rows + y + d.out_halo) * columns + x_out + d.out_halo;
-    x[pixel] = normalised(vec4<f32>(bytes) / 255.0);
+    store_x(pixel, normalised(vec4<f32>(bytes) / 255.0));
 }

@@ -11,8 +11,8 @@ fn main(
     if i >= dims.quads {
         return;
     }
-    let gradient = fma(p[i], vec4<f32>(step.weight_decay), g[i]);
-    let velocity = step.momentum * v[i] + gradient;
-    v[i] = velocity;
-    p[i] -= step.learning_rate * velocity;
+    let gradient = fma(load_p(i), vec4<f32>(step.weight_decay), load_g(i));
+    let velocity = step.momentum * load_v(i) + gradient;
+    store_v(i, velocity);
+    store_p(i, load_p(i) - step.learning_rate * velocity);
 }

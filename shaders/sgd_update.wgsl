@@ -11,6 +11,6 @@ fn main(
     if i >= dims.quads {
         return;
     }
-    let gradient = fma(p[i], vec4<f32>(step.weight_decay), g[i]);
-    p[i] -= step.learning_rate * gradient;
+    let gradient = fma(load_p(i), vec4<f32>(step.weight_decay), load_g(i));
+    store_p(i, load_p(i) - step.learning_rate * gradient);
 }

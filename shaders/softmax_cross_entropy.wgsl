@@ -3,9 +3,15 @@
 //   dlogits[n, k] = (softmax(z[n])[k] - [k = label]) * loss_scale
 //   hit[n] = 1 if the first of the largest logits is the label, else 0
 // Subtracting the largest logit keeps exp in range for logits of any size.
-// logits, dlogits: (n, stride) f32 with `classes` columns used, the padding of dlogits set to 0;
+// logits, dlogits: (n, quads) vec4 with `classes` columns used, the padding of dlogits set to 0;
 // order: (samples) u32; labels: (set) u32; outcome: (n) vec4, loss, hit, 0, 0.
 // Grid: one invocation an image.
+// Quad q of the logits, with the least number there is in place of padding: its exp is 0.
+fn inside(q: u32, value: vec4<f32>) -> vec4<f32> {
+    let classes = 4u * q + vec4<u32>(0u, 1u, 2u, 3u);
+    return select(vec4<f32>(-3.4028234e38), value, classes < vec4<u32>(dims.classes));
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -18,31 +24,31 @@ fn main(
         return;
     }
     let label = labels[order[step.sample_base + image]];
-    let row = image * d.stride;
-    var best = 0u;
-    var largest = logits[row];
-    for (var k = 1u; k < d.classes; k++) {
-        let value = logits[row + k];
-        if value > largest {
-            largest = value;
-            best = k;
-        }
+    let row = image * d.quads;
+    // The largest logit of each component, and its quad; padding does not count.
+    var largest = inside(0u, load_logits(row));
+    var place = vec4<u32>();
+    for (var q = 1u; q < d.quads; q++) {
+        let value = inside(q, load_logits(row + q));
+        place = select(place, vec4<u32>(q), value > largest);
+        largest = max(largest, value);
     }
-    var sum = 0.0;
-    for (var k = 0u; k < d.classes; k++) {
-        sum += exp(logits[row + k] - largest);
+    let classes = 4u * place + vec4<u32>(0u, 1u, 2u, 3u);
+    let most = max(max(largest.x, largest.y), max(largest.z, largest.w));
+    let firsts = select(vec4<u32>(0xffffffffu), classes, largest == vec4<f32>(most));
+    let best = min(min(firsts.x, firsts.y), min(firsts.z, firsts.w));
+    var sums = vec4<f32>();
+    for (var q = 0u; q < d.quads; q++) {
+        sums += exp(inside(q, load_logits(row + q)) - most);
     }
-    let loss = log(sum) - (logits[row + min(label, d.classes - 1u)] - largest);
-    outcome[image] = vec4<f32>(loss, select(0.0, 1.0, best == label), 0.0, 0.0);
+    let sum = dot(sums, vec4<f32>(1.0));
+    let own = load_logits(row + min(label, d.classes - 1u) / 4u)[label % 4u];
+    let loss = log(sum) - (own - most);
+    store_outcome(image, vec4<f32>(loss, select(0.0, 1.0, best == label), 0.0, 0.0));
     let scale = step.loss_scale / sum;
-    for (var k = 0u; k < d.stride; k++) {
-        var gradient = 0.0;
-        if k < d.classes {
-            gradient = exp(logits[row + k] - largest) * scale;
-        }
-        if k == label {
-            gradient -= step.loss_scale;
-        }
-        dlogits[row + k] = gradient;
+    for (var q = 0u; q < d.quads; q++) {
+        let hits = 4u * q + vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(label);
+        let gradient = exp(inside(q, load_logits(row + q)) - most) * scale;
+        store_dlogits(row + q, gradient - select(vec4<f32>(), vec4<f32>(step.loss_scale), hits));
     }
 }

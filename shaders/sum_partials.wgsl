@@ -13,10 +13,10 @@ fn main(
     }
     var sum = vec4<f32>();
     for (var slot = 0u; slot < dims.slots; slot++) {
-        sum += partial[slot * dims.quads + i];
+        sum += load_partial(slot * dims.quads + i);
     }
     if step.accumulate == 1u {
-        sum += grad[i];
+        sum += load_grad(i);
     }
-    grad[i] = sum;
+    store_grad(i, sum);
 }

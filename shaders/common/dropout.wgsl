@@ -39,5 +39,6 @@ fn main(
     }
     let element = step.image_base * d.quads + i;
     let random = philox(vec4<u32>(element, 0u, step.number, d.layer), vec2<u32>(step.seed, 0u));
-    values[i] = select(vec4<f32>(), values[i] * d.scale, random >= vec4<u32>(d.threshold));
+    let kept = random >= vec4<u32>(d.threshold);
+    store_values(i, select(vec4<f32>(), load_values(i) * d.scale, kept));
 }

@@ -307,6 +307,8 @@ pub fn any_adapter() -> AdapterFacts {
         subgroup_max: 64,
         timestamps: true,
         f16: true,
+        texels: false,
+        max_tensors: 1 << 31,
     }
 }
 

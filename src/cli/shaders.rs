@@ -73,7 +73,7 @@ fn source(name: &str, facts: &AdapterFacts) -> Result<Source> {
         let same = |variant: &Variant| variant.name == name;
         match op.variants(facts).into_iter().find(same) {
             Some(Variant { supported: Err(why), .. }) => reason = Some(why),
-            Some(variant) => return Ok(Source::build(&variant, &op.bindings())?),
+            Some(variant) => return Ok(Source::build(&variant, &op.bindings(), &[])?),
             None => {}
         }
     }

@@ -1,14 +1,24 @@
-//! Buffers, and ways to fill and read them.
+//! Device memory, and ways to fill and read it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
+use super::texels::Texels;
 use super::{Gpu, GpuError};
 
-/// A device buffer of 4-byte elements, readable and writable by shaders and copies.
+/// Device memory of 4-byte elements, readable and writable by shaders and copies.
 #[derive(Debug, Clone)]
 pub struct Buffer {
-    pub(crate) raw: Arc<wgpu::Buffer>,
+    pub(crate) memory: Arc<Memory>,
+}
+
+/// What holds a [`Buffer`]'s elements.
+#[derive(Debug)]
+pub(crate) enum Memory {
+    /// A buffer.
+    Bytes(wgpu::Buffer),
+    /// A texture, for adapters that load faster from textures.
+    Texels(Texels),
 }
 
 /// A part of a buffer, as a kernel binds it.
@@ -25,7 +35,10 @@ pub struct BufferRange {
 impl Buffer {
     /// Size in bytes.
     pub fn size(&self) -> u64 {
-        self.raw.size()
+        match &*self.memory {
+            Memory::Bytes(buffer) => buffer.size(),
+            Memory::Texels(texels) => texels.size,
+        }
     }
 
     /// The whole buffer as a range.
@@ -40,12 +53,27 @@ impl BufferRange {
         Self { buffer: self.buffer.clone(), offset: self.offset + offset, size }
     }
 
+    /// What a bind group holds: the range of a buffer, or the whole texture, in which the range
+    /// begins at texel [`BufferRange::offset`] / 16.
     pub(crate) fn binding(&self) -> wgpu::BindingResource<'_> {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: &self.buffer.raw,
-            offset: self.offset,
-            size: wgpu::BufferSize::new(self.size),
-        })
+        match &*self.buffer.memory {
+            Memory::Bytes(buffer) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: self.offset,
+                size: wgpu::BufferSize::new(self.size),
+            }),
+            Memory::Texels(texels) => wgpu::BindingResource::TextureView(&texels.view),
+        }
+    }
+
+    /// Records a copy of the range to the start of `staging`.
+    pub(super) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, staging: &wgpu::Buffer) {
+        match &*self.buffer.memory {
+            Memory::Bytes(buffer) => {
+                encoder.copy_buffer_to_buffer(buffer, self.offset, staging, 0, self.size);
+            }
+            Memory::Texels(texels) => texels.copy_to(encoder, staging, self.offset, self.size),
+        }
     }
 }
 
@@ -66,6 +94,20 @@ impl Gpu {
         self.make(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
     }
 
+    /// Makes memory for `bytes` of tensors of `vec4<f32>`, all zero: texels where
+    /// [`AdapterFacts::texels`](super::AdapterFacts::texels) says so, else a storage buffer.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`] or [`GpuError::Refused`].
+    pub fn tensors(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
+        if !self.facts.texels {
+            return self.buffer(label, bytes);
+        }
+        let size = bytes.next_multiple_of(16).max(16);
+        let texels = self.scoped(label, size, || Texels::new(&self.device, label, size))?;
+        Ok(Buffer { memory: Arc::new(Memory::Texels(texels)) })
+    }
+
     /// Makes a uniform buffer of `bytes`.
     ///
     /// # Errors
@@ -80,11 +122,21 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<Buffer, GpuError> {
+        let buffer = self.make_raw(label, bytes, usage)?;
+        Ok(Buffer { memory: Arc::new(Memory::Bytes(buffer)) })
+    }
+
+    /// Makes a buffer of `bytes` (rounded up to 16, at least 16).
+    pub(crate) fn make_raw(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
         let size = bytes.next_multiple_of(16).max(16);
         let descriptor =
             wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        let raw = self.scoped(label, size, || self.device.create_buffer(&descriptor))?;
-        Ok(Buffer { raw: Arc::new(raw) })
+        self.scoped(label, size, || self.device.create_buffer(&descriptor))
     }
 
     /// Copies `data` to the start of `range` before the next submission runs.
@@ -101,7 +153,10 @@ impl Gpu {
             let message = format!("{} bytes into a range of {}", bytes.len(), range.size);
             return Err(self.refused("writing a buffer", message));
         }
-        self.queue.write_buffer(&range.buffer.raw, range.offset, bytes);
+        match &*range.buffer.memory {
+            Memory::Bytes(buffer) => self.queue.write_buffer(buffer, range.offset, bytes),
+            Memory::Texels(texels) => texels.write(&self.queue, range.offset, bytes),
+        }
         Ok(())
     }
 
@@ -119,8 +174,7 @@ impl Gpu {
         let staging =
             self.scoped("readback", range.size, || self.device.create_buffer(&descriptor))?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let source = &range.buffer.raw;
-        encoder.copy_buffer_to_buffer(source, range.offset, &staging, 0, range.size);
+        range.copy_to(&mut encoder, &staging);
         self.queue.submit([encoder.finish()]);
         let (send, mapped) = channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {

@@ -4,14 +4,17 @@ mod adapter;
 mod buffer;
 mod error;
 mod ring;
+mod texels;
 mod timing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adapter::{AdapterFacts, AdapterKind, list, preferred};
+pub(crate) use buffer::Memory;
 pub use buffer::{Buffer, BufferRange, Readback};
 pub use error::GpuError;
 pub use ring::ReadRing;
+pub(crate) use texels::{FORMAT as TEXEL_FORMAT, WIDTH as TEXEL_COLUMNS};
 pub use timing::Timestamps;
 
 /// How a [`Gpu`] is opened.
@@ -51,7 +54,10 @@ impl Gpu {
     pub fn open(options: &GpuOptions) -> Result<Self, GpuError> {
         let (facts, adapter) = adapter::choose(options.adapter.as_deref())?;
         check_minimum(&facts)?;
-        let useful = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut useful = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        if facts.texels {
+            useful |= adapter::TEXELS;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("vgg-wgpu"),
             required_features: adapter.features() & useful,

@@ -31,7 +31,7 @@ impl ReadRing {
     pub fn new(gpu: &Gpu, capacity: usize, bytes: u64) -> Result<Self, GpuError> {
         use wgpu::BufferUsages as Usage;
         let usage = Usage::MAP_READ | Usage::COPY_DST;
-        let make = |_| Ok((*gpu.make("readback", bytes, usage)?.raw).clone());
+        let make = |_| gpu.make_raw("readback", bytes, usage);
         let idle = (0..capacity.max(1)).map(make).collect::<Result<_, GpuError>>()?;
         Ok(Self { idle, pending: VecDeque::new() })
     }
@@ -54,8 +54,7 @@ impl ReadRing {
         let popped = if self.is_full() { self.pop(gpu)? } else { None };
         let Some(staging) = self.idle.pop() else { return Ok(popped) };
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let source = &range.buffer.raw;
-        encoder.copy_buffer_to_buffer(source, range.offset, &staging, 0, range.size);
+        range.copy_to(&mut encoder, &staging);
         let submission = gpu.queue.submit([encoder.finish()]);
         let (send, mapped) = channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {

@@ -1,5 +1,6 @@
 //! Times of passes, measured on the device.
 
+use super::buffer::Memory;
 use super::{Gpu, GpuError};
 
 /// A set of timestamp queries: two for each timed pass.
@@ -53,8 +54,9 @@ impl Gpu {
             return Ok(Vec::new());
         }
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let target = &timestamps.resolved.raw;
-        encoder.resolve_query_set(&timestamps.queries, 0..passes * 2, target, 0);
+        if let Memory::Bytes(target) = &*timestamps.resolved.memory {
+            encoder.resolve_query_set(&timestamps.queries, 0..passes * 2, target, 0);
+        }
         self.queue.submit([encoder.finish()]);
         let ticks: Vec<u64> =
             self.read(&timestamps.resolved.whole().part(0, u64::from(passes) * 16))?;

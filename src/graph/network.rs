@@ -174,12 +174,12 @@ impl Network {
         let norm_places = plan::place_parameters(&norms, &facts);
         let sizes = merged(&graphs(&architecture, &options, &facts), plan.micro_batch, &facts);
         let all = |label: &str, sizes: &[u64]| -> Result<Vec<Buffer>, GraphError> {
-            sizes.iter().map(|&size| Ok(gpu.buffer(label, size)?)).collect()
+            sizes.iter().map(|&size| Ok(gpu.tensors(label, size)?)).collect()
         };
         let trained = plan::trained(&parameters, &places);
         let like_weights = |label: &str, wanted: bool| -> Result<Vec<Option<Buffer>>, GraphError> {
             let buffer = |(&size, &trained)| {
-                let buffer = (wanted && trained).then(|| gpu.buffer(label, size)).transpose();
+                let buffer = (wanted && trained).then(|| gpu.tensors(label, size)).transpose();
                 Ok(buffer?)
             };
             places.buffers.iter().zip(&trained).map(buffer).collect()
@@ -188,7 +188,11 @@ impl Network {
         let gradients = like_weights("gradients", options.train)?;
         let velocities = like_weights("momentum", options.train && options.momentum)?;
         let statistics = all("statistics", &norm_places.buffers)?;
-        let arena = all("arena", &sizes)?;
+        let of_arena = |(buffer, &size): (usize, &u64)| match plan::holds_words(buffer) {
+            true => gpu.buffer("arena", size),
+            false => gpu.tensors("arena", size),
+        };
+        let arena = sizes.iter().enumerate().map(of_arena).collect::<Result<_, _>>()?;
         let metrics = gpu.buffer("metrics", plan.metrics)?;
         let kernels = Kernels::new(Arc::clone(&gpu))?;
         let mut network = Self {

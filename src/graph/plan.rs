@@ -41,8 +41,15 @@ impl Arena {
 struct Span {
     index: usize,
     size: u64,
+    words: bool,
     first: usize,
     last: usize,
+}
+
+/// True if a buffer of the arena holds words: these cannot lie in texels, so every other buffer is
+/// theirs.
+pub const fn holds_words(buffer: usize) -> bool {
+    buffer % 2 == 1
 }
 
 /// Places the arena tensors of `graph` for `images` images: tensors whose lifetimes overlap do not
@@ -57,9 +64,11 @@ pub fn place(graph: &Graph, images: usize, facts: &AdapterFacts) -> Arena {
     let mut arena = Arena { buffers: Vec::new(), places: vec![None; graph.tensors.len()] };
     let mut placed: Vec<(Span, Place)> = Vec::new();
     for span in spans {
+        let most = if span.words { facts.max_buffer } else { facts.max_tensors };
         let place = (0..)
-            .find_map(|buffer| lowest_free(&placed, &span, buffer, facts.max_buffer))
-            .unwrap_or(Place { buffer: 0, offset: 0, size: span.size });
+            .filter(|&buffer| holds_words(buffer) == span.words)
+            .find_map(|buffer| lowest_free(&placed, &span, buffer, most))
+            .unwrap_or(Place { buffer: usize::from(span.words), offset: 0, size: span.size });
         if arena.buffers.len() <= place.buffer {
             arena.buffers.resize(place.buffer + 1, 0);
         }
@@ -80,7 +89,8 @@ fn lifetimes(graph: &Graph, images: usize, align: u64) -> Vec<Span> {
                 continue;
             }
             let size = tensor.layout.bytes(images).next_multiple_of(align);
-            let new = Span { index, size, first: step, last: step };
+            let words = tensor.layout.is_words();
+            let new = Span { index, size, words, first: step, last: step };
             spans[index].get_or_insert(new).last = step;
         }
     }
@@ -124,7 +134,7 @@ pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena
     let mut before = None;
     for parameter in parameters {
         let size = parameter.layout.bytes(1).next_multiple_of(align);
-        let fits = |end: &u64| end + size <= facts.max_buffer;
+        let fits = |end: &u64| end + size <= facts.max_tensors;
         let other_kind = before.replace(parameter.trained) != Some(parameter.trained);
         if other_kind || !arena.buffers.last().is_some_and(fits) {
             arena.buffers.push(0);

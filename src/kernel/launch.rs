@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Binding, Dim, KernelError, Source, Step, Variant};
-use crate::gpu::{Buffer, BufferRange, Gpu, GpuError};
+use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Memory, TEXEL_FORMAT};
 
 /// Micro-batches whose [`Step`]s are on the device at once.
 pub(super) const STEP_SLOTS: u64 = 64;
@@ -64,14 +64,24 @@ impl Kernels {
         bindings: &[Binding],
         buffers: &[BufferRange],
     ) -> Result<Launch, KernelError> {
-        let compiled = self.compile(variant, bindings)?;
+        let homes = homes(buffers);
+        let compiled = self.compile(variant, bindings, &homes)?;
         let gpu = &self.gpu;
-        let dims: Vec<u32> = variant.dims.iter().map(|(_, dim)| word(*dim)).collect();
+        let mut dims: Vec<u32> = variant.dims.iter().map(|(_, dim)| word(*dim)).collect();
+        let in_texels = |(range, home): (&BufferRange, &Home)| {
+            (*home != Home::Buffer).then_some((range.offset / 16) as u32)
+        };
+        dims.extend(buffers.iter().zip(&homes).filter_map(in_texels));
         let uniform = gpu.uniform("dims", (dims.len() as u64 * 4).max(16))?;
         gpu.write(&uniform.whole(), &dims)?;
         let entries: Vec<_> = (0..)
             .zip(buffers)
-            .map(|(binding, range)| wgpu::BindGroupEntry { binding, resource: range.binding() })
+            .zip(&homes)
+            .filter(|((binding, _), home)| home.is_bound_at(*binding))
+            .map(|((binding, range), _)| wgpu::BindGroupEntry {
+                binding,
+                resource: range.binding(),
+            })
             .collect();
         let step =
             BufferRange { buffer: self.steps.clone(), offset: 0, size: size_of::<Step>() as u64 };
@@ -95,23 +105,23 @@ impl Kernels {
         &self,
         variant: &Variant,
         bindings: &[Binding],
+        homes: &[Home],
     ) -> Result<Arc<Compiled>, KernelError> {
         let constants: Vec<_> =
             variant.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        let key = format!("{}{}", variant.name, constants.concat());
+        let key = format!("{}{} {homes:?}", variant.name, constants.concat());
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = compiled.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let source = Source::build(variant, bindings)?;
-        let made =
-            self.gpu.scoped(variant.name, 0, || self.create(variant, &source, bindings.len()))?;
+        let source = Source::build(variant, bindings, homes)?;
+        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, &source, homes))?;
         let made = Arc::new(made);
         compiled.insert(key, Arc::clone(&made));
         Ok(made)
     }
 
-    fn create(&self, variant: &Variant, source: &Source, buffers: usize) -> Compiled {
+    fn create(&self, variant: &Variant, source: &Source, homes: &[Home]) -> Compiled {
         let device = &self.gpu.device;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(variant.name),
@@ -128,7 +138,14 @@ impl Kernels {
             device.create_shader_module(descriptor)
         };
         let storage = wgpu::BufferBindingType::Storage { read_only: false };
-        let tensors: Vec<_> = (0..buffers as u32).map(|i| entry(i, storage, false)).collect();
+        let tensors: Vec<_> = (0..)
+            .zip(homes)
+            .filter(|(place, home)| home.is_bound_at(*place))
+            .map(|(place, home)| match home {
+                Home::Buffer => entry(place, storage, false),
+                Home::Texels(_) => texels_entry(place),
+            })
+            .collect();
         let uniform = wgpu::BufferBindingType::Uniform;
         let scalars = [entry(0, uniform, true), entry(1, uniform, false)];
         let group = |entries: &[wgpu::BindGroupLayoutEntry]| {
@@ -154,6 +171,47 @@ impl Kernels {
             cache: None,
         });
         Compiled { pipeline, tensors, scalars }
+    }
+}
+
+/// Where a binding's elements lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// In a storage buffer.
+    Buffer,
+    /// In a texture, bound once for all bindings that lie in it: at the place of the first of them.
+    Texels(u32),
+}
+
+impl Home {
+    /// True if the binding at `place` has an entry of its own in the bind group.
+    fn is_bound_at(self, place: u32) -> bool {
+        self == Self::Buffer || self == Self::Texels(place)
+    }
+}
+
+fn homes(buffers: &[BufferRange]) -> Vec<Home> {
+    let memory = |range: &BufferRange| Arc::as_ptr(&range.buffer.memory);
+    let home = |range: &BufferRange| match &*range.buffer.memory {
+        Memory::Bytes(_) => Home::Buffer,
+        Memory::Texels(_) => {
+            let first = buffers.iter().position(|other| memory(other) == memory(range));
+            Home::Texels(first.unwrap_or(0) as u32)
+        }
+    };
+    buffers.iter().map(home).collect()
+}
+
+fn texels_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadWrite,
+            format: TEXEL_FORMAT,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
+        count: None,
     }
 }
 

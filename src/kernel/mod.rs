@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::gpu::{AdapterFacts, GpuError};
 use crate::shape::Layout;
 
-pub use launch::{Kernels, Launch};
+pub use launch::{Home, Kernels, Launch};
 pub use recorder::Recorder;
 pub use source::Source;
 pub use step::Step;
@@ -80,10 +80,18 @@ pub enum Access {
     Update,
 }
 
+/// The WGSL type of tensors that kernels read four channels at a time.
+const QUADS: &str = "array<vec4<f32>>";
+
 impl Binding {
     /// A buffer of `vec4<f32>`.
     pub const fn quads(name: &'static str, layout: Layout, access: Access) -> Self {
-        Self { name, ty: "array<vec4<f32>>", layout, access }
+        Self { name, ty: QUADS, layout, access }
+    }
+
+    /// True for a buffer of `vec4<f32>`: one that may lie in texels.
+    pub fn is_quads(&self) -> bool {
+        self.ty == QUADS
     }
 
     /// A buffer of `f32`.

@@ -98,7 +98,7 @@ impl<'a> Recorder<'a> {
         self.pass = None;
         let Some(encoder) = self.encoder.take() else { return Ok(()) };
         let gpu = &self.kernels.gpu;
-        gpu.queue.write_buffer(&self.kernels.steps.raw, 0, &self.steps);
+        gpu.write(&self.kernels.steps.whole(), &self.steps)?;
         gpu.queue.submit([encoder.finish()]);
         self.steps.clear();
         self.flop = 0;

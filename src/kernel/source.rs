@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use super::{Binding, Dim, KernelError, Variant};
+use super::{Binding, Dim, Home, KernelError, Variant};
+use crate::gpu::TEXEL_COLUMNS;
 
 /// Files that shaders include by name.
 const COMMON: &[(&str, &str)] = &[
@@ -34,15 +35,20 @@ pub struct Source {
 }
 
 impl Source {
-    /// Renders `variant` for an operation that binds `bindings`.
+    /// Renders `variant` for an operation that binds `bindings`, which lie in `homes`: all in buffers
+    /// where `homes` is empty.
     ///
     /// # Errors
     /// [`KernelError::Template`] if the template does not render.
-    pub fn build(variant: &Variant, bindings: &[Binding]) -> Result<Self, KernelError> {
+    pub fn build(
+        variant: &Variant,
+        bindings: &[Binding],
+        homes: &[Home],
+    ) -> Result<Self, KernelError> {
         let failed = |source| KernelError::Template { kernel: variant.name, source };
         let body = render(variant).map_err(failed)?;
         let mut wgsl = String::new();
-        declare(&mut wgsl, variant, bindings);
+        declare(&mut wgsl, variant, bindings, homes);
         wgsl.push_str(COMMON[0].1);
         wgsl.push_str(COMMON[1].1);
         wgsl.push_str(&body);
@@ -64,7 +70,10 @@ fn render(variant: &Variant) -> Result<String, minijinja::Error> {
     environment.get_template(variant.name)?.render(minijinja::Value::from(constants))
 }
 
-fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding]) {
+/// Declares constants, dimensions and bindings. Each binding of quads gets a function that loads one
+/// and one that stores one, so that a kernel need not know whether they lie in a buffer or in texels.
+fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding], homes: &[Home]) {
+    let home = |place: usize| homes.get(place).copied().unwrap_or(Home::Buffer);
     let mut line = |text: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
         let _ = writeln!(wgsl, "{text}");
@@ -80,12 +89,46 @@ fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding]) {
         };
         line(format_args!("    {name}: {ty},"));
     }
+    for (place, Binding { name, .. }) in bindings.iter().enumerate() {
+        if home(place) != Home::Buffer {
+            line(format_args!("    {name}_texels: u32, // the first texel of {name}"));
+        }
+    }
     line(format_args!("}}\n@group(1) @binding(1) var<uniform> dims: Dims;"));
     for (place, Binding { name, ty, layout, .. }) in bindings.iter().enumerate() {
-        // One arena holds inputs and outputs, and a buffer bound twice in a dispatch must be bound
-        // with one usage; so all are read_write.
-        line(format_args!(
-            "@group(0) @binding({place}) var<storage, read_write> {name}: {ty}; // {layout}"
-        ));
+        match home(place) {
+            // One arena holds inputs and outputs, and a buffer bound twice in a dispatch must be
+            // bound with one usage; so all are read_write.
+            Home::Buffer => line(format_args!(
+                "@group(0) @binding({place}) var<storage, read_write> {name}: {ty}; // {layout}"
+            )),
+            Home::Texels(first) if first as usize == place => line(format_args!(
+                "@group(0) @binding({place}) var texels_{place}: \
+                 texture_storage_2d<rgba32float, read_write>;"
+            )),
+            Home::Texels(_) => {}
+        }
+    }
+    for (place, binding) in bindings.iter().enumerate().filter(|(_, b)| b.is_quads()) {
+        let name = binding.name;
+        match home(place) {
+            Home::Buffer => line(format_args!(
+                "fn load_{name}(i: u32) -> vec4<f32> {{ return {name}[i]; }}\n\
+                 fn store_{name}(i: u32, value: vec4<f32>) {{ {name}[i] = value; }}"
+            )),
+            Home::Texels(first) => {
+                let (mask, shift) = (TEXEL_COLUMNS - 1, TEXEL_COLUMNS.trailing_zeros());
+                let at = format!("vec2<u32>(at & {mask}u, at >> {shift}u)");
+                line(format_args!(
+                    "fn load_{name}(i: u32) -> vec4<f32> {{ // {}\n    \
+                         let at = dims.{name}_texels + i;\n    \
+                         return textureLoad(texels_{first}, {at});\n}}\n\
+                     fn store_{name}(i: u32, value: vec4<f32>) {{\n    \
+                         let at = dims.{name}_texels + i;\n    \
+                         textureStore(texels_{first}, {at}, value);\n}}",
+                    binding.layout
+                ));
+            }
+        }
     }
 }

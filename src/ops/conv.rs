@@ -187,7 +187,7 @@ impl Op for ConvFilterFlip {
     fn bindings(&self) -> Vec<Binding> {
         let flipped = Layout::Flat(TAPS * padded(self.c) * padded(self.k));
         vec![
-            Binding::floats("w", Layout::Filter { c: self.c, k: self.k }, Access::Read),
+            Binding::quads("w", Layout::Filter { c: self.c, k: self.k }, Access::Read),
             Binding::quads("flipped", flipped, Access::Write),
         ]
     }

@@ -27,8 +27,8 @@ impl Op for SoftmaxCrossEntropy {
         vec![
             Binding::words("order", Layout::Words(self.samples), Access::Read),
             Binding::words("labels", Layout::Words(self.labels), Access::Read),
-            Binding::floats("logits", Layout::Rows(self.classes), Access::Read),
-            Binding::floats("dlogits", Layout::Rows(self.classes), Access::Write),
+            Binding::quads("logits", Layout::Rows(self.classes), Access::Read),
+            Binding::quads("dlogits", Layout::Rows(self.classes), Access::Write),
             Binding::quads("outcome", Layout::Rows(2), Access::Write),
         ]
     }
@@ -39,7 +39,7 @@ impl Op for SoftmaxCrossEntropy {
             constants: vec![],
             dims: vec![
                 ("classes", Dim::U(self.classes as u32)),
-                ("stride", Dim::U(padded(self.classes) as u32)),
+                ("quads", Dim::U(padded(self.classes) as u32 / 4)),
             ],
             grid: Grid { tiles: 1, items: 1, per_group: 64 },
             // Labels and the order of samples come from outside.

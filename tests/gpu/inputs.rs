@@ -56,7 +56,7 @@ fn resized(kernels: &Kernels, op: &dyn Op, pictures: &Pictures, tables: &[Data])
     let given: Vec<&Data> = [&order, &pixels].into_iter().chain(tables).chain([&x]).collect();
     let step = Step { images: 1, ..Step::default() };
     let values = |variant| {
-        let run = Run { op, variant: &variant, step: &step, kernels };
+        let run = Run { op, variant: &variant, step: &step, kernels, texels: false };
         let found = run.run(&op.bindings(), &given).unwrap();
         let FeatureMap { height, width, channels, .. } = output;
         let places = (0..height * width * channels).map(|i| (i / channels, i % channels));

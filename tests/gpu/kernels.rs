@@ -120,9 +120,13 @@ fn check(name: &str) {
             let mut wanted: Vec<_> = given.iter().map(|c| c.reference.clone()).collect();
             op.reference(&step, &mut wanted);
             for variant in op.variants(facts).iter().filter(|v| v.supported.is_ok()) {
-                for kernels in [&devices.usual, &devices.checked] {
+                let storages = if facts.texels { &[false, true][..] } else { &[false] };
+                let devices = [&devices.usual, &devices.checked].into_iter();
+                for (kernels, &texels) in
+                    devices.flat_map(|kernels| storages.iter().map(move |texels| (kernels, texels)))
+                {
                     let given: Vec<_> = given.iter().map(|c| &c.device).collect();
-                    let run = Run { op: &*op, variant, step: &step, kernels };
+                    let run = Run { op: &*op, variant, step: &step, kernels, texels };
                     failures.extend(run.difference(&given, &wanted));
                     runs += 1;
                 }
@@ -142,6 +146,8 @@ pub struct Run<'a> {
     pub variant: &'a Variant,
     pub step: &'a Step,
     pub kernels: &'a Kernels,
+    /// True if tensors lie in texels, all in one texture, as they do in an arena.
+    pub texels: bool,
 }
 
 impl Run<'_> {
@@ -173,8 +179,9 @@ impl Run<'_> {
 
     fn describe(&self) -> String {
         let checks = if self.kernels.gpu().all_checks() { "all checks" } else { "usual checks" };
-        let images = self.step.images;
-        format!("{} on {images} images with {checks}: {:?}", self.variant.name, self.op)
+        let storage = if self.texels { "texels" } else { "buffers" };
+        let (variant, images) = (self.variant.name, self.step.images);
+        format!("{variant} on {images} images in {storage} with {checks}: {:?}", self.op)
     }
 
     /// The contents of all bindings after the variant has run.
@@ -182,13 +189,27 @@ impl Run<'_> {
         let gpu = self.kernels.gpu();
         // Words before and after each binding, which nothing may touch.
         let guard = gpu.facts().storage_alignment.max(64) as usize / 4;
-        let mut buffers = Vec::new();
-        for (binding, data) in bindings.iter().zip(given) {
-            let around = || iter::repeat_n(GUARD, guard);
-            let words: Vec<u32> = around().chain(contents::bits(data)).chain(around()).collect();
-            let buffer = gpu.buffer(binding.name, words.len() as u64 * 4).map_err(text)?.whole();
-            gpu.write(&buffer, &words).map_err(text)?;
-            buffers.push(buffer.part(0, words.len() as u64 * 4));
+        let around = || iter::repeat_n(GUARD, guard);
+        let guarded = |data: &&Data| -> Vec<u32> {
+            around().chain(contents::bits(data)).chain(around()).collect()
+        };
+        let contents: Vec<_> = given.iter().map(guarded).collect();
+        let bytes: u64 = contents.iter().map(|words| words.len() as u64 * 4).sum();
+        let arena = self.texels.then(|| gpu.tensors("tensors", bytes)).transpose();
+        let arena = arena.map_err(text)?.map(|arena| arena.whole());
+        let (mut buffers, mut used) = (Vec::new(), 0);
+        for (binding, words) in bindings.iter().zip(&contents) {
+            let size = words.len() as u64 * 4;
+            let range = match &arena {
+                Some(arena) if binding.is_quads() => {
+                    let range = arena.part(used, size);
+                    used += size;
+                    range
+                }
+                _ => gpu.buffer(binding.name, size).map_err(text)?.whole().part(0, size),
+            };
+            gpu.write(&range, words).map_err(text)?;
+            buffers.push(range);
         }
         let inner = |range: &BufferRange| {
             let guard = guard as u64 * 4;

@@ -50,6 +50,8 @@ fn facts(kind: AdapterKind, subgroups: Option<(u32, u32)>) -> AdapterFacts {
         subgroup_max,
         timestamps: false,
         f16: false,
+        texels: false,
+        max_tensors: 1 << 31,
     }
 }
 
@@ -67,7 +69,7 @@ fn shaders() -> &'static [Shader] {
         for op in REGISTRY.iter().flat_map(|entry| (entry.examples)()) {
             let bindings = op.bindings();
             for variant in adapters.iter().flat_map(|facts| op.variants(facts)) {
-                let source = Source::build(&variant, &bindings)
+                let source = Source::build(&variant, &bindings, &[])
                     .unwrap_or_else(|error| panic!("{}: {error:?}", variant.name));
                 found.entry(source.wgsl).or_insert((variant, bindings.clone()));
             }
