@@ -6,7 +6,7 @@ use super::lower::{Home, Lowering, Saved, slices};
 use crate::ops::{
     self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, DenseBackwardData, DenseBackwardWeights,
-    DropoutBackward, MaxPoolBackward, SumPartials,
+    DropoutBackward, MaxPoolBackward, SumPartials, WinogradBackwardData, WinogradFilter,
 };
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
@@ -137,14 +137,24 @@ impl Lowering<'_> {
         if first {
             return dy;
         }
-        let flipped = Layout::Flat(TAPS * padded(c) * padded(k));
-        let flipped = self.arena(name, "flipped filters", flipped);
         let w = self.tensor(String::new(), layout, Home::Parameter(saved.parameter));
-        self.node(name, ConvFilterFlip { c, k }, &[w, flipped]);
         let dx_map = input.with_halo(self.gradient_halo(i));
         let dx = self.map(name, "input gradient", dx_map);
-        let op = ConvBackwardData { dy: dy_map, dx: dx_map };
-        self.node(name, op, &[dy, flipped, saved.input, dx]);
+        match self.setting.tile("backward_data", dy_map, dx_map) {
+            Some(tile) => {
+                let u = self.arena(name, "transformed filters", tile.filters(k, c));
+                self.node(name, WinogradFilter { c, k, tile, flip: true }, &[w, u]);
+                let op = WinogradBackwardData { dy: dy_map, dx: dx_map, tile };
+                self.node(name, op, &[dy, u, saved.input, dx]);
+            }
+            None => {
+                let flipped = Layout::Flat(TAPS * padded(c) * padded(k));
+                let flipped = self.arena(name, "flipped filters", flipped);
+                self.node(name, ConvFilterFlip { c, k }, &[w, flipped]);
+                let op = ConvBackwardData { dy: dy_map, dx: dx_map };
+                self.node(name, op, &[dy, flipped, saved.input, dx]);
+            }
+        }
         dx
     }
 }

@@ -6,7 +6,8 @@ use crate::gpu::AdapterFacts;
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
     ConvForward, DenseForward, DropoutForward, FillHalo, LoadRaw, MaxPoolForward, MetricsUpdate,
-    Op, ResizeBilinear, ResizePillow, Shard, Slice, SoftmaxCrossEntropy,
+    Op, ResizeBilinear, ResizePillow, Shard, Slice, SoftmaxCrossEntropy, Tile, WinogradFilter,
+    WinogradForward,
 };
 use crate::shape::{FeatureMap, Layout, PANEL};
 
@@ -166,12 +167,28 @@ pub struct Setting<'a> {
     pub images: usize,
     /// The adapter.
     pub facts: &'a AdapterFacts,
+    /// Kernel variants that the user prefers, by name.
+    pub variants: &'a [String],
 }
 
 impl Setting<'_> {
     /// True if batch normalisations take the statistics of the batch and learn.
     fn normalises(&self) -> bool {
         self.pass == Pass::Train && !self.frozen
+    }
+
+    /// The Winograd tile of a convolution, `pass` being `forward` or `backward_data`, or `None` where
+    /// it is direct: what the user wants, else what suits shape and adapter.
+    pub(super) fn tile(&self, pass: &str, source: FeatureMap, target: FeatureMap) -> Option<Tile> {
+        let wants = |start: String| self.variants.iter().any(|name| name.starts_with(&start));
+        let tiles = [Tile::Two, Tile::Four];
+        let wanted =
+            tiles.into_iter().find(|tile| wants(format!("winograd{}_{pass}_", tile.outputs())));
+        match wanted {
+            None if wants(format!("conv_{pass}_")) => None,
+            None => Tile::preferred(source, target, self.facts),
+            wanted => wanted,
+        }
     }
 }
 
@@ -347,9 +364,16 @@ impl Lowering<'_> {
             w = folded;
         }
         let halo = self.halo_after(if folds { i + 1 } else { i });
-        let op = ConvForward { input, output: output.with_halo(halo), relu: *relu || folds };
-        let y = self.map(name, "output", op.output);
-        self.node(name, op, &[x, w, y]);
+        let (output, relu) = (output.with_halo(halo), *relu || folds);
+        let y = self.map(name, "output", output);
+        match self.setting.tile("forward", input, output) {
+            Some(tile) => {
+                let u = self.arena(name, "transformed filters", tile.filters(c, k));
+                self.node(name, WinogradFilter { c, k, tile, flip: false }, &[w, u]);
+                self.node(name, WinogradForward { input, output, relu, tile }, &[x, u, w, y]);
+            }
+            None => self.node(name, ConvForward { input, output, relu }, &[x, w, y]),
+        }
         y
     }
 

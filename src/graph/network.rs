@@ -134,12 +134,13 @@ fn graphs(
 
 fn setting<'a>(
     network: &'a Architecture,
-    options: &NetworkOptions,
+    options: &'a NetworkOptions,
     pass: Pass,
     images: usize,
     facts: &'a AdapterFacts,
 ) -> Setting<'a> {
-    Setting { network, pass, frozen: options.freeze_features, images, facts }
+    let (frozen, variants) = (options.freeze_features, options.variants.as_slice());
+    Setting { network, pass, frozen, images, facts, variants }
 }
 
 /// Sizes of the buffers in which any one of the graphs fits.

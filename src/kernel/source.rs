@@ -13,6 +13,15 @@ use crate::gpu::TEXEL_COLUMNS;
 const COMMON: &[(&str, &str)] = &[
     ("common/step.wgsl", include_str!("../../shaders/common/step.wgsl")),
     ("common/grid.wgsl", include_str!("../../shaders/common/grid.wgsl")),
+    (
+        "common/conv_forward_store.wgsl",
+        include_str!("../../shaders/common/conv_forward_store.wgsl"),
+    ),
+    (
+        "common/conv_backward_data_store.wgsl",
+        include_str!("../../shaders/common/conv_backward_data_store.wgsl"),
+    ),
+    ("common/winograd_shuffle.wgsl", include_str!("../../shaders/common/winograd_shuffle.wgsl")),
     ("common/conv_shuffle.wgsl", include_str!("../../shaders/common/conv_shuffle.wgsl")),
     ("common/conv_tiled.wgsl", include_str!("../../shaders/common/conv_tiled.wgsl")),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),

@@ -18,6 +18,7 @@ mod resize;
 mod resize_pillow;
 mod sgd;
 mod softmax;
+mod winograd;
 
 use std::fmt::Debug;
 
@@ -44,6 +45,7 @@ pub use resize::ResizeBilinear;
 pub use resize_pillow::ResizePillow;
 pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
+pub use winograd::{Tile, WinogradBackwardData, WinogradFilter, WinogradForward};
 
 /// An operation of a certain shape.
 pub trait Op: Debug + Send + Sync {
@@ -104,6 +106,9 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "conv_filter_flip", examples: conv::flip_examples },
     Entry { name: "conv_backward_data", examples: conv::backward_examples },
     Entry { name: "conv_backward_weights", examples: conv_weights::examples },
+    Entry { name: "winograd_filter", examples: winograd::filter_examples },
+    Entry { name: "winograd_forward", examples: winograd::forward_examples },
+    Entry { name: "winograd_backward_data", examples: winograd::backward_examples },
     Entry { name: "sum_partials", examples: conv_weights::sum_examples },
     Entry { name: "maxpool_forward", examples: maxpool::forward_examples },
     Entry { name: "maxpool_backward", examples: maxpool::backward_examples },

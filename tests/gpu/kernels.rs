@@ -39,6 +39,9 @@ kernel_tests! {
     conv_filter_flip
     conv_backward_data
     conv_backward_weights
+    winograd_filter
+    winograd_forward
+    winograd_backward_data
     sum_partials
     maxpool_forward
     maxpool_backward

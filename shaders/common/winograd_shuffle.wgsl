@@ -1,0 +1,161 @@
+// A 3x3 convolution by Winograd's minimal filtering F(TILE x TILE, 3x3), in registers, for adapters
+// that run a subgroup as one CPU vector:
+//
+//   out = A^T (sum over c of (G weight G^T) * (B^T source B)) A
+//
+// for tiles of TILE x TILE outputs, which read SIDE x SIDE inputs, SIDE = TILE + 2. A multiplication
+// gives 9 / 4 outputs with tiles of 2, 4 outputs with tiles of 4, where a direct convolution takes 9
+// for one. Source: Lavin and Gray, arXiv:1509.09308, sections 4.1 and 4.3.
+//
+// source: (n, h + 2, w + 2, in_quads) vec4, zero halo; weight: (SIDE^2, 4 in_quads, out_quads) vec4,
+// transformed by `winograd_filter`.
+// One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
+// tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
+// these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
+// different quad by each lane, and broadcast by `subgroupShuffle` from a constant lane below LANES:
+// right for every subgroup of LANES or more. No barriers, no workgroup memory.
+// Grid: ceil(n * row_blocks * tile_columns / GROUP) * ceil(out_quads / QUADS) workgroups of one
+// subgroup. The includer gives `source`, `weight` and `store`.
+//
+// Rows of B^T and A^T are lists of (index, factor), zeros left out.
+//@ if TILE == 2
+//@ set B = [[[0, 1], [2, -1]], [[1, 1], [2, 1]], [[1, -1], [2, 1]], [[1, 1], [3, -1]]]
+//@ set A = [[[0, 1], [1, 1], [2, 1]], [[1, 1], [2, -1], [3, -1]]]
+//@ else
+//@ set B_0 = [[[0, 4], [2, -5], [4, 1]], [[1, -4], [2, -4], [3, 1], [4, 1]]]
+//@ set B_2 = [[[1, 4], [2, -4], [3, -1], [4, 1]], [[1, -2], [2, -1], [3, 2], [4, 1]]]
+//@ set B_4 = [[[1, 2], [2, -1], [3, -2], [4, 1]], [[1, 4], [3, -5], [5, 1]]]
+//@ set B = B_0 + B_2 + B_4
+//@ set A_0 = [[[0, 1], [1, 1], [2, 1], [3, 1], [4, 1]], [[1, 1], [2, -1], [3, 2], [4, -2]]]
+//@ set A_2 = [[[1, 1], [2, 1], [3, 4], [4, 4]], [[1, 1], [2, -1], [3, 8], [4, -8], [5, 1]]]
+//@ set A = A_0 + A_2
+//@ endif
+//@ macro combine(row, before, first, after)
+//@ for index, factor in row
+//@ set sign = "" if loop.first else (" + " if factor > 0 else " - ")
+    ${sign}${factor if loop.first else factor | abs}.0 * ${before}${first + index}${after}
+//@ endfor
+//@ endmacro
+//@ set SIDE = TILE + 2
+//@ set rows = TILE * TILES + 2
+//@ set items = 4 * QUADS
+//@ set loads = (items + LANES - 1) // LANES
+@compute @workgroup_size(GROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+    @builtin(subgroup_invocation_id) subgroup_lane: u32,
+) {
+    let d = dims;
+    let tile_columns = (d.width + TILE - 1u) / TILE;
+    let positions = step.images * d.row_blocks * tile_columns;
+    let position_groups = (positions + GROUP - 1u) / GROUP;
+    let group = group_index(workgroup, workgroups);
+    let first_quad = (group / position_groups) * QUADS;
+    if first_quad >= d.out_quads {
+        return;
+    }
+    let wanted = (group % position_groups) * GROUP + invocation;
+    let position = min(wanted, positions - 1u);
+    let left = position % tile_columns * TILE;
+    let top = (position / tile_columns) % d.row_blocks * (TILE * TILES);
+    let image = position / (tile_columns * d.row_blocks);
+
+    // Offsets of the window's rows and columns; those past the halo feed only outputs that are not
+    // stored.
+    let pitch = (d.width + 2u) * d.in_quads;
+    let corner = image * (d.height + 2u) * pitch;
+    //@ for j in range(rows)
+    let row_${j} = corner + min(top + ${j}u, d.height + 1u) * pitch;
+    //@ endfor
+    //@ for s in range(SIDE)
+    let column_${s} = min(left + ${s}u, d.width + 1u) * d.in_quads;
+    //@ endfor
+
+    // Which weight quad each lane loads: item = channel * QUADS + quad.
+    let lane = subgroup_lane % LANES;
+    //@ for i in range(loads)
+    let item_${i} = min(${i}u * LANES + lane, ${items - 1}u);
+    let weight_${i} = item_${i} / QUADS * d.out_quads
+        + min(first_quad + item_${i} % QUADS, d.out_quads - 1u);
+    //@ endfor
+    let point_pitch = d.in_quads * 4u * d.out_quads;
+
+    //@ for k in range(QUADS * 4)
+    //@ for point in range(SIDE * SIDE)
+    //@ for t in range(TILES)
+    var sum_${k}_${point}_${t} = 0.0;
+    //@ endfor
+    //@ endfor
+    //@ endfor
+    for (var quad = 0u; quad < d.in_quads; quad++) {
+        //@ for j in range(rows)
+        //@ for s in range(SIDE)
+        let in_${j}_${s} = source(row_${j} + column_${s} + quad);
+        //@ endfor
+        //@ for b in range(SIDE)
+        let half_${j}_${b} = ${combine(B[b], "in_" ~ j ~ "_", 0, "")};
+        //@ endfor
+        //@ endfor
+        //@ for t in range(TILES)
+        //@ for a in range(SIDE)
+        //@ for b in range(SIDE)
+        let v_${t}_${a * SIDE + b} = ${combine(B[a], "half_", TILE * t, "_" ~ b)};
+        //@ endfor
+        //@ endfor
+        //@ endfor
+        let weights = quad * 4u * d.out_quads;
+        //@ for point in range(SIDE * SIDE)
+        //@ for i in range(loads)
+        let w_${point}_${i} = weight(${point}u * point_pitch + weights + weight_${i});
+        //@ endfor
+        //@ endfor
+        //@ for k in range(QUADS * 4)
+        //@ for point in range(SIDE * SIDE)
+        //@ for c in range(4)
+        //@ set item = c * QUADS + k // 4
+        {
+            let w = subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
+            //@ for t in range(TILES)
+            sum_${k}_${point}_${t} = fma(v_${t}_${point}[${c}], w, sum_${k}_${point}_${t});
+            //@ endfor
+        }
+        //@ endfor
+        //@ endfor
+        //@ endfor
+    }
+    if wanted >= positions {
+        return;
+    }
+    //@ for q in range(QUADS)
+    if first_quad + ${q}u < d.out_quads {
+        //@ for t in range(TILES)
+        //@ for point in range(SIDE * SIDE)
+        //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
+        let m_${t}_${point} = vec4<f32>(
+            //@ for k in sums
+            sum_${k}_${point}_${t},
+            //@ endfor
+        );
+        //@ endfor
+        //@ for a in range(TILE)
+        //@ for b in range(SIDE)
+        let n_${t}_${a}_${b} =
+            //@ for index, factor in A[a]
+            ${"" if loop.first else "+"} ${factor}.0 * m_${t}_${index * SIDE + b}
+            //@ endfor
+            ;
+        //@ endfor
+        //@ for b in range(TILE)
+        if top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
+            store(image, top + ${TILE * t + a}u, left + ${b}u, first_quad + ${q}u,
+                ${combine(A[b], "n_" ~ t ~ "_" ~ a ~ "_", 0, "")}
+            );
+        }
+        //@ endfor
+        //@ endfor
+        //@ endfor
+    }
+    //@ endfor
+}

@@ -1,0 +1,15 @@
+// Gradient of a 3x3 convolution's input by Winograd's F(2 x 2, 3x3), masked by the ReLU that made
+// this input: dx = (x > 0) * (dy * flipped w).
+// dy: (n, h + 2, w + 2, k) with zero halo; u: the flipped filters, transformed; x: (n, h + 2, w + 2, c);
+// dx: (n, h + 2 out_halo, w + 2 out_halo, c), its halo left alone.
+// Method: common/winograd_shuffle.wgsl.
+fn source(i: u32) -> vec4<f32> {
+    return load_dy(i);
+}
+
+fn weight(i: u32) -> vec4<f32> {
+    return load_u(i);
+}
+
+//@ include "common/conv_backward_data_store.wgsl"
+//@ include "common/winograd_shuffle.wgsl"

@@ -1,0 +1,53 @@
+// Filters transformed for Winograd's F(TILE x TILE, 3x3): u[a, b] = G w G^T for each pair of channels
+// (Lavin and Gray, arXiv:1509.09308, sections 4.1 and 4.3).
+// Forward (FLIP 0): w[r, s, c, k] gives u[a, b, c, k]. Backward to data (FLIP 1): the filters are
+// turned by 180 degrees and channels exchanged, w[2 - r, 2 - s, c, k] gives u[a, b, k, c].
+// w: (9 c + 1, k) vec4 along k, the bias row unused; u: (SIDE^2, rows, quads) vec4, where rows are the
+// channels summed over, and quads those of the output. Grid: one invocation a row and quad.
+//@ set SIDE = TILE + 2
+//@ if TILE == 2
+//@ set G = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]
+//@ else
+//@ set sixth = 1.0 / 6.0
+//@ set part = 1.0 / 24.0
+//@ set G_0 = [[0.25, 0.0, 0.0], [-sixth, -sixth, -sixth], [-sixth, sixth, -sixth]]
+//@ set G_3 = [[part, 2.0 * part, 4.0 * part], [part, -2.0 * part, 4.0 * part], [0.0, 0.0, 1.0]]
+//@ set G = G_0 + G_3
+//@ endif
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let d = dims;
+    let i = group_index(workgroup, workgroups) * 64u + invocation;
+    let size = d.rows * d.quads;
+    if i >= size {
+        return;
+    }
+    //@ for t in range(9)
+    //@ if FLIP == 0
+    let w_${t} = load_w(${t}u * size + i);
+    //@ else
+    let at_${t} = (${8 - t}u * d.quads + i % d.quads) * d.rows + i / d.quads / 4u;
+    let w_${t} = transpose(mat4x4<f32>(
+        load_w(at_${t}),
+        load_w(at_${t} + d.rows / 4u),
+        load_w(at_${t} + d.rows / 2u),
+        load_w(at_${t} + d.rows / 4u * 3u),
+    ))[i / d.quads % 4u];
+    //@ endif
+    //@ endfor
+    //@ for a in range(SIDE)
+    //@ for s in range(3)
+    let half_${a}_${s} = ${G[a][0]} * w_${s} + ${G[a][1]} * w_${3 + s} + ${G[a][2]} * w_${6 + s};
+    //@ endfor
+    //@ for b in range(SIDE)
+    store_u(
+        ${a * SIDE + b}u * size + i,
+        ${G[b][0]} * half_${a}_0 + ${G[b][1]} * half_${a}_1 + ${G[b][2]} * half_${a}_2
+    );
+    //@ endfor
+    //@ endfor
+}

@@ -1,0 +1,437 @@
+//! 3x3 convolution with padding 1 by Winograd's minimal filtering: fewer multiplications for more
+//! additions (Lavin and Gray, "Fast algorithms for convolutional neural networks", arXiv:1509.09308).
+//!
+//! Tiles of 2x2 outputs take 4 multiplications an output in place of 9, and round about as a direct
+//! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
+
+use super::conv::{SHAPES, pixels};
+use super::{Data, Op, rounding};
+use crate::gpu::AdapterFacts;
+use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
+use crate::shape::{FeatureMap, Layout, TAPS, padded};
+
+/// Outputs on a side of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tile {
+    /// F(2x2, 3x3).
+    Two,
+    /// F(4x4, 3x3).
+    Four,
+}
+
+/// Filters transformed once for all images: `u = G w G^T`.
+#[derive(Debug, Clone, Copy)]
+pub struct WinogradFilter {
+    /// Input channels of the convolution.
+    pub c: usize,
+    /// Its output channels.
+    pub k: usize,
+    /// The tile they are made for.
+    pub tile: Tile,
+    /// True for the backward pass to data: filters turned by 180 degrees, channels exchanged.
+    pub flip: bool,
+}
+
+/// What [`ConvForward`](super::ConvForward) computes, with transformed filters.
+#[derive(Debug, Clone, Copy)]
+pub struct WinogradForward {
+    /// The input, with a halo.
+    pub input: FeatureMap,
+    /// The output, with the halo of whoever reads it.
+    pub output: FeatureMap,
+    /// True if negative outputs become 0.
+    pub relu: bool,
+    /// The tile.
+    pub tile: Tile,
+}
+
+/// What [`ConvBackwardData`](super::ConvBackwardData) computes, with transformed filters.
+#[derive(Debug, Clone, Copy)]
+pub struct WinogradBackwardData {
+    /// The gradient of the convolution's output, with a halo.
+    pub dy: FeatureMap,
+    /// The gradient of its input, with the halo of whoever reads it.
+    pub dx: FeatureMap,
+    /// The tile.
+    pub tile: Tile,
+}
+
+impl Tile {
+    /// Outputs on a side.
+    pub const fn outputs(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    /// Inputs on a side, and points of the transformed tile.
+    const fn side(self) -> usize {
+        self.outputs() + 2
+    }
+
+    /// Tiles, one below the other, that an invocation computes. Two of 4x4 outputs would be faster,
+    /// but their sums are so many that a driver takes ten seconds to compile the kernel.
+    const fn at_once(self) -> usize {
+        match self {
+            Self::Two => 4,
+            Self::Four => 1,
+        }
+    }
+
+    /// The layout of filters transformed from `rows` channels summed over to `outputs` channels.
+    pub fn filters(self, rows: usize, outputs: usize) -> Layout {
+        Layout::Flat(self.side() * self.side() * padded(rows) * padded(outputs))
+    }
+
+    /// The tile that a convolution from `source` to `target` is computed with unless the user wants
+    /// another, or `None` where a direct convolution is faster: with few channels, where the input
+    /// is transformed for too few outputs, and on maps with less rows than an invocation computes.
+    ///
+    /// It is known of software adapters only; others take the direct convolution.
+    pub fn preferred(source: FeatureMap, target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
+        let pays = source.channels >= 8 && target.channels >= 16 && target.height > 4;
+        let runs = facts.is_software() && facts.texels && Lanes::of(facts).is_ok();
+        (pays && runs).then_some(Self::Two)
+    }
+
+    fn constants(self, lanes: Lanes) -> Vec<(&'static str, u32)> {
+        vec![
+            ("TILE", self.outputs() as u32),
+            ("TILES", self.at_once() as u32),
+            ("QUADS", QUADS),
+            ("LANES", lanes.shared),
+            ("GROUP", lanes.group),
+        ]
+    }
+
+    fn row_blocks(self, target: FeatureMap) -> usize {
+        target.height.div_ceil(self.outputs() * self.at_once())
+    }
+
+    fn dims(self, source: FeatureMap, target: FeatureMap) -> Vec<(&'static str, Dim)> {
+        vec![
+            ("height", Dim::U(target.height as u32)),
+            ("width", Dim::U(target.width as u32)),
+            ("in_quads", Dim::U(source.quads() as u32)),
+            ("out_quads", Dim::U(target.quads() as u32)),
+            ("out_halo", Dim::U(target.halo as u32)),
+            ("row_blocks", Dim::U(self.row_blocks(target) as u32)),
+        ]
+    }
+
+    fn grid(self, target: FeatureMap, lanes: Lanes) -> Grid {
+        Grid {
+            tiles: (target.quads() as u64).div_ceil(u64::from(QUADS)),
+            items: (target.width.div_ceil(self.outputs()) * self.row_blocks(target)) as u64,
+            per_group: u64::from(lanes.group),
+        }
+    }
+
+    /// One tile of 3x3 sums in f64: `A^T (u * (B^T d B)) A`, summed over channels by the caller.
+    fn matrices(self) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let rows = |text: &[&[f64]]| text.iter().map(|row| row.to_vec()).collect();
+        match self {
+            Self::Two => (
+                rows(&[
+                    &[1., 0., -1., 0.],
+                    &[0., 1., 1., 0.],
+                    &[0., -1., 1., 0.],
+                    &[0., 1., 0., -1.],
+                ]),
+                rows(&[&[1., 1., 1., 0.], &[0., 1., -1., -1.]]),
+            ),
+            Self::Four => (
+                rows(&[
+                    &[4., 0., -5., 0., 1., 0.],
+                    &[0., -4., -4., 1., 1., 0.],
+                    &[0., 4., -4., -1., 1., 0.],
+                    &[0., -2., -1., 2., 1., 0.],
+                    &[0., 2., -1., -2., 1., 0.],
+                    &[0., 4., 0., -5., 0., 1.],
+                ]),
+                rows(&[
+                    &[1., 1., 1., 1., 1., 0.],
+                    &[0., 1., -1., 2., -2., 0.],
+                    &[0., 1., 1., 4., 4., 0.],
+                    &[0., 1., -1., 8., -8., 1.],
+                ]),
+            ),
+        }
+    }
+
+    /// The filter transform's matrix `G`.
+    fn filter_matrix(self) -> Vec<[f64; 3]> {
+        match self {
+            Self::Two => vec![[1., 0., 0.], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0., 0., 1.]],
+            Self::Four => {
+                let (a, b) = (1. / 6., 1. / 24.);
+                vec![
+                    [0.25, 0., 0.],
+                    [-a, -a, -a],
+                    [-a, a, -a],
+                    [b, 2. * b, 4. * b],
+                    [b, -2. * b, 4. * b],
+                    [0., 0., 1.],
+                ]
+            }
+        }
+    }
+
+    /// The convolution of `x` with the transformed filters `u`, without bias: calls `put` with
+    /// `(n, y, x, k)` and each sum.
+    fn convolve(
+        self,
+        maps: (FeatureMap, FeatureMap),
+        images: u32,
+        (x, u): (&Data, &Data),
+        mut put: impl FnMut((usize, usize, usize, usize), f64),
+    ) {
+        let (source, target) = maps;
+        let (side, m) = (self.side(), self.outputs());
+        let (b, a) = self.matrices();
+        let (stored_c, stored_k) = (padded(source.channels), padded(target.channels));
+        let first_of_tile = |&(_, i, j, _): &(usize, usize, usize, usize)| i % m == 0 && j % m == 0;
+        for (n, i, j, k) in pixels(images, target).filter(first_of_tile) {
+            let mut sums = vec![0.0; side * side];
+            for c in 0..source.channels {
+                let value = |r: usize, s: usize| {
+                    let (row, column) = (i + r, j + s);
+                    let inside = row < source.rows() && column < source.columns();
+                    let at = (row * source.columns() + column) * stored_c + c;
+                    if inside { x[n * source.len() + at] } else { 0.0 }
+                };
+                let row =
+                    |r: usize, q: usize| -> f64 { (0..side).map(|s| b[q][s] * value(r, s)).sum() };
+                for q in 0..side {
+                    let half: Vec<f64> = (0..side).map(|r| row(r, q)).collect();
+                    for p in 0..side {
+                        let v: f64 = b[p].iter().zip(&half).map(|(b, half)| b * half).sum();
+                        let point = p * side + q;
+                        sums[point] += v * u[(point * stored_c + c) * stored_k + k];
+                    }
+                }
+            }
+            for (y, z) in (0..m).flat_map(|y| (0..m).map(move |z| (y, z))) {
+                if i + y < target.height && j + z < target.width {
+                    let terms = (0..side * side).map(|e| a[y][e / side] * a[z][e % side] * sums[e]);
+                    put((n, i + y, j + z, k), terms.sum());
+                }
+            }
+        }
+    }
+
+    /// Rounding of a sum of `terms` products whose factors were transformed.
+    fn tolerance(self, channels: usize) -> f64 {
+        let factor = if self == Self::Two { 2.0 } else { 8.0 };
+        factor * rounding((TAPS * channels) as u64)
+    }
+}
+
+/// Quads of output channels that an invocation computes.
+const QUADS: u32 = 4;
+
+fn lanes(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
+    let lanes = Lanes::of(facts);
+    let supported = lanes.clone().map(|_| ());
+    (lanes.unwrap_or(Lanes { shared: 4, group: 8 }), supported)
+}
+
+impl Op for WinogradFilter {
+    fn name(&self) -> &'static str {
+        "winograd_filter"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let (rows, outputs) = if self.flip { (self.k, self.c) } else { (self.c, self.k) };
+        vec![
+            Binding::quads("w", Layout::Filter { c: self.c, k: self.k }, Access::Read),
+            Binding::quads("u", self.tile.filters(rows, outputs), Access::Write),
+        ]
+    }
+
+    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
+        let (rows, outputs) = if self.flip { (self.k, self.c) } else { (self.c, self.k) };
+        let quads = padded(outputs) / 4;
+        vec![variant! {
+            "winograd_filter",
+            constants: vec![
+                ("TILE", self.tile.outputs() as u32),
+                ("FLIP", u32::from(self.flip)),
+            ],
+            dims: vec![
+                ("rows", Dim::U(padded(rows) as u32)),
+                ("quads", Dim::U(quads as u32)),
+            ],
+            grid: Grid::fixed((padded(rows) * quads).div_ceil(64) as u64),
+            proven: false,
+            supported: Ok(()),
+        }]
+    }
+
+    fn reference(&self, _step: &Step, buffers: &mut [Data]) {
+        let [w, u] = buffers else { unreachable!("two bindings") };
+        let (g, side) = (self.tile.filter_matrix(), self.tile.side());
+        let (stored_c, stored_k) = (padded(self.c), padded(self.k));
+        let channels = (0..stored_c).flat_map(|c| (0..stored_k).map(move |k| (c, k)));
+        for (c, k) in channels {
+            for point in 0..side * side {
+                let mut sum = 0.0;
+                for tap in 0..TAPS {
+                    let from = if self.flip { TAPS - 1 - tap } else { tap };
+                    let factor = g[point / side][tap / 3] * g[point % side][tap % 3];
+                    sum += factor * w[(from * stored_c + c) * stored_k + k];
+                }
+                let at = match self.flip {
+                    true => (point * stored_k + k) * stored_c + c,
+                    false => (point * stored_c + c) * stored_k + k,
+                };
+                u[at] = sum;
+            }
+        }
+    }
+
+    fn tolerance(&self, _images: u64) -> f64 {
+        rounding(TAPS as u64)
+    }
+}
+
+impl Op for WinogradForward {
+    fn name(&self) -> &'static str {
+        "winograd_forward"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let (c, k) = (self.input.channels, self.output.channels);
+        vec![
+            Binding::quads("x", Layout::Map(self.input), Access::Read),
+            Binding::quads("u", self.tile.filters(c, k), Access::Read),
+            Binding::quads("w", Layout::Filter { c, k }, Access::Read),
+            Binding::quads("y", Layout::Map(self.output), Access::Write),
+        ]
+    }
+
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
+        let (lanes, supported) = lanes(facts);
+        let constants = self.tile.constants(lanes);
+        let mut dims = self.tile.dims(self.input, self.output);
+        dims.push(("floor", Dim::F(if self.relu { 0.0 } else { f32::MIN })));
+        let grid = self.tile.grid(self.output, lanes);
+        let proven = true;
+        vec![match self.tile {
+            Tile::Two => {
+                variant! { "winograd2_forward_shuffle", constants, dims, grid, proven, supported }
+            }
+            Tile::Four => {
+                variant! { "winograd4_forward_shuffle", constants, dims, grid, proven, supported }
+            }
+        }]
+    }
+
+    fn flop(&self, images: u64) -> u64 {
+        images * direct_flop(self.input, self.output)
+    }
+
+    fn reference(&self, step: &Step, buffers: &mut [Data]) {
+        let [x, u, w, y] = buffers else { unreachable!("four bindings") };
+        let bias = TAPS * padded(self.input.channels) * padded(self.output.channels);
+        let maps = (self.input, self.output);
+        self.tile.convolve(maps, step.images, (x, u), |(n, i, j, k), sum| {
+            let value = sum + w[bias + k];
+            y[self.output.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
+        });
+    }
+
+    fn tolerance(&self, _images: u64) -> f64 {
+        self.tile.tolerance(self.input.channels)
+    }
+}
+
+impl Op for WinogradBackwardData {
+    fn name(&self) -> &'static str {
+        "winograd_backward_data"
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        let (k, c) = (self.dy.channels, self.dx.channels);
+        vec![
+            Binding::quads("dy", Layout::Map(self.dy), Access::Read),
+            Binding::quads("u", self.tile.filters(k, c), Access::Read),
+            Binding::quads("x", Layout::Map(self.dx.with_halo(1)), Access::Read),
+            Binding::quads("dx", Layout::Map(self.dx), Access::Write),
+        ]
+    }
+
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
+        let (lanes, supported) = lanes(facts);
+        let constants = self.tile.constants(lanes);
+        let dims = self.tile.dims(self.dy, self.dx);
+        let grid = self.tile.grid(self.dx, lanes);
+        let proven = true;
+        vec![match self.tile {
+            Tile::Two => variant! {
+                "winograd2_backward_data_shuffle", constants, dims, grid, proven, supported
+            },
+            Tile::Four => variant! {
+                "winograd4_backward_data_shuffle", constants, dims, grid, proven, supported
+            },
+        }]
+    }
+
+    fn flop(&self, images: u64) -> u64 {
+        images * direct_flop(self.dy, self.dx)
+    }
+
+    fn reference(&self, step: &Step, buffers: &mut [Data]) {
+        let [dy, u, x, dx] = buffers else { unreachable!("four bindings") };
+        let maps = (self.dy, self.dx);
+        self.tile.convolve(maps, step.images, (dy, u), |(n, i, j, c), sum| {
+            let seen = x[self.dx.with_halo(1).index(n, i, j, c)];
+            dx[self.dx.index(n, i, j, c)] = if seen > 0.0 { sum } else { 0.0 };
+        });
+    }
+
+    fn tolerance(&self, _images: u64) -> f64 {
+        self.tile.tolerance(self.dy.channels)
+    }
+}
+
+/// What a direct convolution would compute: rates are comparable.
+fn direct_flop(source: FeatureMap, target: FeatureMap) -> u64 {
+    (2 * TAPS * source.channels * target.channels * target.height * target.width) as u64
+}
+
+const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
+
+/// The shapes of the direct convolution but the largest, with both tiles.
+fn shapes() -> impl Iterator<Item = (usize, Tile, FeatureMap, usize)> {
+    let small = SHAPES.iter().copied().enumerate();
+    let small = small.filter(|&(_, (h, w, c, k))| h * w * c * k <= 300_000);
+    small.flat_map(|(i, (h, w, c, k))| {
+        TILES.into_iter().map(move |tile| (i, tile, FeatureMap::new(h, w, c).with_halo(1), k))
+    })
+}
+
+pub(super) fn filter_examples() -> Vec<Box<dyn Op>> {
+    let op = |(i, tile, map, k): (usize, Tile, FeatureMap, usize)| {
+        Box::new(WinogradFilter { c: map.channels, k, tile, flip: i % 2 == 1 }) as _
+    };
+    shapes().map(op).collect()
+}
+
+pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
+    let op = |(i, tile, input, k): (usize, Tile, FeatureMap, usize)| {
+        let output = input.with_channels(k).with_halo(i % 2);
+        Box::new(WinogradForward { input, output, relu: i % 3 != 2, tile }) as _
+    };
+    shapes().map(op).collect()
+}
+
+pub(super) fn backward_examples() -> Vec<Box<dyn Op>> {
+    let op = |(i, tile, map, k): (usize, Tile, FeatureMap, usize)| {
+        let dy = map.with_channels(k).with_halo(1);
+        let dx = map.with_halo(i % 2);
+        Box::new(WinogradBackwardData { dy, dx, tile }) as _
+    };
+    shapes().map(op).collect()
+}
