@@ -18,6 +18,7 @@ mod resize;
 mod resize_pillow;
 mod sgd;
 mod softmax;
+mod tiles;
 
 use std::fmt::Debug;
 
