@@ -40,3 +40,29 @@ pub(super) fn conv_grid(target: FeatureMap) -> Grid {
         per_group: (16 / threads) as u64,
     }
 }
+
+/// Invocations of `conv_backward_weights_tiled` along the input and the output channels: one takes
+/// one input channel and eight output channels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WeightTile {
+    c_threads: usize,
+    k_threads: usize,
+}
+
+impl WeightTile {
+    /// The tile for a convolution that reads `x` and whose output has the gradient `dy`.
+    pub(super) fn of(x: FeatureMap, dy: FeatureMap) -> Self {
+        let c_threads = if x.quads() == 1 { 4 } else { 16 };
+        Self { c_threads, k_threads: tile_quads(dy.quads()) / 2 }
+    }
+
+    /// Tiles that cover all filters.
+    pub(super) fn count(self, x: FeatureMap, dy: FeatureMap) -> usize {
+        (4 * x.quads()).div_ceil(self.c_threads) * dy.quads().div_ceil(2 * self.k_threads)
+    }
+
+    /// The constants of `conv_backward_weights_tiled`.
+    pub(super) fn constants(self) -> Vec<(&'static str, u32)> {
+        vec![("C_THREADS", self.c_threads as u32), ("K_THREADS", self.k_threads as u32)]
+    }
+}
