@@ -66,3 +66,40 @@ impl WeightTile {
         vec![("C_THREADS", self.c_threads as u32), ("K_THREADS", self.k_threads as u32)]
     }
 }
+
+/// The tile of `common/dense_tiled.wgsl`: rows of 32 outputs, and steps of the sums in a stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DenseTile {
+    rows: usize,
+    depth: usize,
+}
+
+impl DenseTile {
+    /// Rows are images, of which most launches have `images`.
+    pub(super) fn of_images(images: usize) -> Self {
+        match images {
+            0..=8 => Self { rows: 8, depth: 64 },
+            9..=16 => Self { rows: 16, depth: 64 },
+            17..=32 => Self { rows: 32, depth: 32 },
+            _ => Self { rows: 64, depth: 32 },
+        }
+    }
+
+    /// Rows are inputs, and the steps images.
+    pub(super) const OF_INPUTS: Self = Self { rows: 128, depth: 16 };
+
+    /// The constants of a kernel.
+    pub(super) fn constants(self) -> Vec<(&'static str, u32)> {
+        vec![("TILE", self.rows as u32), ("DEPTH", self.depth as u32)]
+    }
+
+    /// A grid of `columns` tiles for each tile of images.
+    pub(super) fn grid(self, columns: usize) -> Grid {
+        Grid { tiles: columns as u64, items: 1, per_group: self.rows as u64 }
+    }
+
+    /// Tiles that cover `rows`.
+    pub(super) fn count(self, rows: usize) -> usize {
+        rows.div_ceil(self.rows)
+    }
+}

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use vgg_wgpu::gpu;
+use vgg_wgpu::gpu::{self, AdapterFacts};
 use vgg_wgpu::graph::{self, Architecture, NetworkOptions, SourceShape};
 use vgg_wgpu::kernel::{Source, Variant};
 use vgg_wgpu::ops;
@@ -50,11 +50,12 @@ pub fn family(
         let compiled = radv.compile(&words, op.bindings().len() as u32);
         let compiled = compiled.with_context(|| variant.name)?;
         if let Some(folder) = folder {
-            let file = format!("{}-{}{}.s", name, variant.name, constants.replace([' ', '='], "-"));
+            let file = format!("{name}-{}{}.s", variant.name, constants.replace([' ', '='], "-"));
             let file = folder.join(file);
             fs::write(&file, &compiled.assembly).with_context(|| file.display().to_string())?;
         }
-        pipelines.push(pipeline(op.name(), &variant, constants, layer, &compiled));
+        let made = pipeline(op.name(), &variant, &facts, &compiled);
+        pipelines.push(Pipeline { layers: vec![layer], ..made });
     }
     Ok(Family { name: name.to_owned(), device: radv.name.clone(), pipelines })
 }
@@ -65,13 +66,7 @@ fn constants(variant: &Variant) -> String {
     each.collect()
 }
 
-fn pipeline(
-    op: &str,
-    variant: &Variant,
-    constants: String,
-    layer: String,
-    compiled: &Compiled,
-) -> Pipeline {
+fn pipeline(op: &str, variant: &Variant, facts: &AdapterFacts, compiled: &Compiled) -> Pipeline {
     let statistic = |wanted: &str| {
         let found = compiled.statistics.iter().find(|(name, _)| name == wanted);
         found.map_or(0, |(_, value)| *value)
@@ -80,16 +75,16 @@ fn pipeline(
     Pipeline {
         op: op.to_owned(),
         variant: variant.name.to_owned(),
-        constants,
-        layers: vec![layer],
+        constants: constants(variant),
+        layers: Vec::new(),
         lanes,
         vgprs: statistic("VGPRs"),
         sgprs: statistic("SGPRs"),
         spilled_vgprs: statistic("Spilled VGPRs"),
         spilled_sgprs: statistic("Spilled SGPRs"),
         scratch_bytes: statistic("Scratch size"),
-        // RADV counts in waves of 32 lanes, of which one of 64 takes two.
-        waves: statistic("Subgroups per SIMD") * 32 / u64::from(lanes),
+        // RADV counts the narrowest waves that the GPU has: one of 64 lanes takes two of 32.
+        waves: statistic("Subgroups per SIMD") * u64::from(facts.subgroup_min) / u64::from(lanes),
         workgroup_bytes: statistic("LDS size"),
         instructions: statistic("Instructions"),
         inverse_throughput: statistic("Inverse Throughput"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Loop {
     /// All of them; a dual-issue instruction counts as two.
     pub instructions: usize,
-    /// Fused multiply-adds among them.
+    /// Multiply-adds of floats among them, fused ones where the GPU has them.
     pub fmas: usize,
 }
 
@@ -76,11 +76,9 @@ fn count(lines: &[&str]) -> Loop {
     // `v_dual_fmac_f32 v0, v1, v2 :: v_dual_mul_f32 v3, v4, v5` is two instructions in one.
     let instructions = lines.iter().filter(|line| !line.is_empty() && !line.ends_with(':'));
     let halves: Vec<&str> = instructions.flat_map(|line| line.split("::")).map(str::trim).collect();
-    let fma = |half: &&&str| {
-        let forms = ["v_fma", "v_pk_fma", "v_dual_fma"];
-        // What `v_fma_mix` is for: products of 16 bits in a sum of 32.
-        forms.iter().any(|form| half.starts_with(form))
-    };
+    // The last two are what GPUs before RDNA2 have, which round the product.
+    let forms = ["v_fma", "v_pk_fma", "v_dual_fma", "v_mac_f", "v_mad_f"];
+    let fma = |half: &&&str| forms.iter().any(|form| half.starts_with(form));
     Loop { instructions: halves.len(), fmas: halves.iter().filter(fma).count() }
 }
 

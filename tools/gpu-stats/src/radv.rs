@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 
 use ash::khr::pipeline_executable_properties as executable;
-use ash::vk;
+use ash::{ext, vk};
 use thiserror::Error;
 
 /// What the driver says about a compiled pipeline.
@@ -236,7 +236,11 @@ fn open_device(
     physical: vk::PhysicalDevice,
 ) -> Result<ash::Device, RadvError> {
     let queue = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
-    let extensions = [executable::NAME.as_ptr()];
+    let extensions = [executable::NAME.as_ptr(), ext::robustness2::NAME.as_ptr()];
+    // As wgpu does: the driver keeps shaders inside their buffers, which costs it freedom.
+    let features = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
+    let mut robust =
+        vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
     let mut info = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
         .pipeline_executable_info(true);
     let mut control =
@@ -247,6 +251,8 @@ fn open_device(
     let info = vk::DeviceCreateInfo::default()
         .queue_create_infos(&queue)
         .enabled_extension_names(&extensions)
+        .enabled_features(&features)
+        .push_next(&mut robust)
         .push_next(&mut info)
         .push_next(&mut control)
         .push_next(&mut memory);

@@ -52,6 +52,24 @@ fn every_pipeline_of_a_network_is_compiled_for_two_families() {
 }
 
 #[test]
+fn the_main_kernels_meet_what_is_required_and_on_small_gpus_do_not() {
+    if without_radv() {
+        return;
+    }
+    let output = run(&["--check"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let tables = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(tables.matches("dense_backward_weights_tiled").count(), 2, "{tables}");
+    // Before RDNA a SIMD had half the registers.
+    let output = run(&["--check", "--family", "VEGA10"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("VEGA10 conv_forward_tiled"), "{said}");
+    assert!(said.contains("waves a SIMD, 4 needed"), "{said}");
+}
+
+#[test]
 fn disassemblies_are_written_where_asked() {
     if without_radv() {
         return;
