@@ -8,14 +8,16 @@
 // channels in registers. Where the channels are too few for that, groups of invocations take turns
 // with the tile's rows, and their sums are added in a fixed order at the end.
 // Workgroup memory: a window of C_THREADS channels, turned to lie along columns, and the tile of dy,
-// 12.5 KiB at most.
+// 15.5 KiB at most.
 // Grid: ceil(4 in_quads / C_THREADS) * ceil(out_quads / (2 K_THREADS)) * splits workgroups.
 //@ set parts = 128 // (C_THREADS * K_THREADS)
-//@ set rows = parts if parts > 4 else 4
+//@ set least_rows = 8 if C_THREADS == 16 and parts > 1 else 4
+//@ set rows = parts if parts > least_rows else least_rows
 //@ set tile_quads = 2 * K_THREADS
 //@ set lines = (rows + 2) * 3
 //@ set pixels = 8 * rows
 //@ set adders = 128 // K_THREADS
+//@ set at_once = pixels * tile_quads // 128
 var<workgroup> window: array<vec4<f32>, ${C_THREADS * lines}>; // (C_THREADS, rows + 2, 12)
 var<workgroup> outer: array<vec4<f32>, ${pixels * tile_quads}>; // (rows, 8, tile_quads) vec4
 
@@ -125,23 +127,26 @@ fn main(
     //@ for q in range(2)
     let quad_${q} = first_quad + k + ${q * K_THREADS}u;
     let stores_${q} = part == 0u && channel < 4u * d.in_quads && quad_${q} < d.out_quads;
-    //@ for t in range(9)
-    {
-        //@ if parts > 1
-        outer[invocation] = sum_${t}_${q};
-        workgroupBarrier();
-        //@ endif
-        if stores_${q} {
-            var total = sum_${t}_${q};
-            //@ for i in range(1, parts)
-            total += outer[invocation + ${i * C_THREADS * K_THREADS}u];
-            //@ endfor
-            partial[base + (${t}u * d.in_quads * 4u + channel) * d.out_quads + quad_${q}] = total;
-        }
-        //@ if parts > 1
-        workgroupBarrier();
-        //@ endif
+    //@ for first in range(0, 9, at_once)
+    //@ set end = first + at_once if first + at_once < 9 else 9
+    //@ if parts > 1
+    //@ for t in range(first, end)
+    outer[invocation + ${128 * (t - first)}u] = sum_${t}_${q};
+    //@ endfor
+    workgroupBarrier();
+    //@ endif
+    if stores_${q} {
+        //@ for t in range(first, end)
+        var total_${t} = sum_${t}_${q};
+        //@ for i in range(1, parts)
+        total_${t} += outer[invocation + ${128 * (t - first) + i * C_THREADS * K_THREADS}u];
+        //@ endfor
+        partial[base + (${t}u * d.in_quads * 4u + channel) * d.out_quads + quad_${q}] = total_${t};
+        //@ endfor
     }
+    //@ if parts > 1
+    workgroupBarrier();
+    //@ endif
     //@ endfor
     //@ endfor
     //@ for q in range(2)
