@@ -53,6 +53,12 @@ swiftshader_icd() {
         "$sysroot"/opt/chromium*/vk_swiftshader_icd.json
 }
 
+# The same for Mesa's driver of AMD GPUs (RADV), which compiles for GPUs that are not there too.
+radv_icd() {
+    first_file "$sysroot"/usr/share/vulkan/icd.d/radeon_icd*"$(uname -m)"*.json \
+        "$sysroot"/usr/share/vulkan/icd.d/radeon_icd.json
+}
+
 # Folders and files to delete when the script ends.
 temporary=()
 remove_temporary() {

@@ -20,15 +20,28 @@ USAGE
 # macros are then built once, for them and for the tests.
 static_checks() {
     section "cargo fmt --check"
-    cargo fmt --check
+    cargo fmt --check --all
     section "cargo clippy"
-    cargo clippy --release --all-targets -- -D warnings
+    cargo clippy --release --workspace --all-targets -- -D warnings
     section "cargo doc"
-    RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
     if have shellcheck; then
         section "shellcheck"
         shellcheck -x scripts/*.sh benches/peers/*.sh .ci/run
     fi
+}
+
+# The main kernels on AMD GPUs that are not there: registers, occupancy, fused multiply-adds. For a
+# network with few channels and one with many.
+gpu_stats() {
+    section "gpu-stats"
+    cargo test --release --package gpu-stats
+    if ! radv_icd >/dev/null; then
+        echo "skipped: Mesa's driver of AMD GPUs (RADV) is not installed"
+        return
+    fi
+    cargo run --release --quiet --package gpu-stats -- --arch vgg11 --ratio 4 --check
+    cargo run --release --quiet --package gpu-stats -- --arch vgg16 --channels 3 --check
 }
 
 # All tests. Joined by && because a caller that asks for the outcome switches set -e off in here.
@@ -103,11 +116,13 @@ if [ "$adapters" = yes ]; then
     scripts/setup.sh --checks --adapters
     ensure_runtime_dir
     static_checks
+    gpu_stats
     test_adapters
 else
     scripts/setup.sh --checks
     ensure_runtime_dir
     static_checks
+    gpu_stats
     section "tests"
     run_tests
 fi

@@ -2,36 +2,47 @@
 // dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx.
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
 // w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
-// Grid: ceil(n / 32) * ceil(in_quads / 8) workgroups. Method: common/dense_tiled.wgsl.
+// Grid: ceil(n / TILE) * ceil(in_quads / 8) workgroups. Method: common/dense_tiled.wgsl, i images and
+// j inputs. A stage is a whole number of panels.
+//@ set turn_a = true
+//@ set turn_b = true
 //@ include "common/dense_tiled.wgsl"
 
-fn dy_quad(n: u32, quad: u32) -> vec4<f32> {
-    if n < step.images && dims.first_quad + quad < dims.out_quads {
-        return load_dy(n * dims.out_quads + dims.first_quad + quad);
-    }
-    return vec4<f32>();
+fn a_from(i: u32, t: u32) -> vec4<u32> {
+    let n = vec4<u32>(i * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    return min(n, vec4<u32>(step.images - 1u)) * dims.out_quads + dims.first_quad + t;
 }
 
-fn w_quad(row: u32, quad: u32) -> vec4<f32> {
-    if row < dims.in_quads * 4u && quad < dims.panels * 8u {
-        return load_w((quad / 8u * (dims.in_quads * 4u + 1u) + row) * 8u + quad % 8u);
-    }
-    return vec4<f32>();
+fn a_stride() -> u32 {
+    return ${DEPTH // 4}u;
 }
 
-fn block_a(i: u32, t: u32) -> Block {
-    return turned(
-        dy_quad(i * 4u, t), dy_quad(i * 4u + 1u, t), dy_quad(i * 4u + 2u, t), dy_quad(i * 4u + 3u, t)
-    );
+fn a_last() -> u32 {
+    return step.images * dims.out_quads - 1u;
 }
 
-fn block_b(t: u32, j: u32) -> Block {
-    return turned(
-        w_quad(j * 4u, t), w_quad(j * 4u + 1u, t), w_quad(j * 4u + 2u, t), w_quad(j * 4u + 3u, t)
-    );
+fn a_quad(at: u32, i: u32) -> vec4<f32> {
+    return load_dy(at);
 }
 
-@compute @workgroup_size(64)
+fn b_from(t: u32, j: u32) -> vec4<u32> {
+    let c = vec4<u32>(j * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    return (min(c, vec4<u32>(dims.in_quads * 4u)) + t / 8u * (dims.in_quads * 4u + 1u)) * 8u + t % 8u;
+}
+
+fn b_stride() -> u32 {
+    return ${DEPTH // 32}u * (dims.in_quads * 4u + 1u) * 8u;
+}
+
+fn b_last() -> u32 {
+    return dims.panels * (dims.in_quads * 4u + 1u) * 8u - 1u;
+}
+
+fn b_quad(at: u32) -> vec4<f32> {
+    return load_w(at);
+}
+
+@compute @workgroup_size(128)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -40,24 +51,27 @@ fn main(
     let d = dims;
     let columns = (d.in_quads + 7u) / 8u;
     let group = group_index(workgroup, workgroups);
-    let first = group / columns * 32u;
+    let first = group / columns * TILE;
     if first >= step.images {
         return;
     }
-    let sums = product(first / 4u, group % columns * 8u, d.panels * 8u, invocation);
+    let outputs = min(d.panels * 8u, d.out_quads - d.first_quad) * 4u;
+    let sums = product(first / 4u, group % columns * 8u, outputs, invocation);
     let quad = group % columns * 8u + invocation % 8u;
-    if quad >= d.in_quads {
+    if invocation >= TILE || quad >= d.in_quads {
         return;
     }
-    for (var i = 0u; i < 4u; i++) {
-        let n = first + invocation / 8u * 4u + i;
+    //@ for m in range(8)
+    {
+        let n = first + row_of(invocation, ${m}u);
         if n < step.images {
             let at = n * d.in_quads + quad;
-            var value = sums.rows[i];
+            var value = sums.rows[${m}];
             if d.accumulate == 1u {
                 value += load_dx(at);
             }
             store_dx(at, select(vec4<f32>(), value, load_x(at) > vec4<f32>()));
         }
     }
+    //@ endfor
 }

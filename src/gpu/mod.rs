@@ -179,7 +179,7 @@ fn check_minimum(facts: &AdapterFacts) -> Result<(), GpuError> {
     let needs = [
         ("storage buffers in a shader", u64::from(facts.max_storage_buffers), 6),
         ("bytes of workgroup memory", u64::from(facts.workgroup_memory), 16384),
-        ("invocations in a workgroup", u64::from(facts.max_invocations), 64),
+        ("invocations in a workgroup", u64::from(facts.max_invocations), 128),
         ("bytes in a storage binding", facts.max_binding, 16 << 20),
     ];
     match needs.into_iter().find(|(_, offered, needed)| offered < needed) {

@@ -1,6 +1,6 @@
 //! 3x3 convolution with padding 1 and stride 1: forward with bias and ReLU, and backward to data.
 
-use super::{Data, Op, rounding};
+use super::{Data, Op, rounding, tiles};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -249,7 +249,7 @@ impl Plan {
                 ("LANES", lanes.shared),
                 ("GROUP", lanes.group),
             ],
-            Self::Tiled => vec![channels],
+            Self::Tiled => tiles::conv_constants(source, target),
         }
     }
 
@@ -272,10 +272,7 @@ impl Plan {
                     as u64,
                 per_group: u64::from(lanes.group),
             },
-            Self::Tiled => {
-                let tiles = target.height.div_ceil(8) * target.width.div_ceil(8);
-                Grid { tiles: (tiles * target.quads().div_ceil(8)) as u64, items: 1, per_group: 1 }
-            }
+            Self::Tiled => tiles::conv_grid(target),
         }
     }
 }
@@ -322,6 +319,7 @@ pub(super) const SHAPES: &[(usize, usize, usize, usize)] = &[
     (7, 7, 8, 32),
     (8, 8, 5, 33),
     (9, 15, 13, 31),
+    (10, 11, 3, 64),
     (17, 13, 7, 12),
     (32, 32, 1, 16),
     (14, 14, 64, 128),

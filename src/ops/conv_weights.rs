@@ -1,6 +1,7 @@
 //! Gradients of a convolution's filters and bias, in two fixed passes: partial sums, then their sum.
 
 use super::conv::{SHAPES, prefer_shuffle, taps};
+use super::tiles::WeightTile;
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
@@ -41,7 +42,10 @@ impl ConvBackwardWeights {
             _ if facts.is_software() => (1, 32),
             _ => (1, 1024),
         };
-        let tiles = x.quads() * dy.quads().div_ceil(4);
+        let tiles = match facts.is_software() {
+            true => x.quads() * dy.quads().div_ceil(4),
+            false => WeightTile::of(x, dy).count(x, dy),
+        };
         let pixels = dy.height * dy.width;
         let splits = (wanted / tiles).clamp(1, pixels.div_ceil(64).max(1));
         Self { x, dy, slots: splits * lanes as usize }
@@ -109,11 +113,12 @@ impl Op for ConvBackwardWeights {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let tiles = self.x.quads().div_ceil(2) * self.dy.quads().div_ceil(8);
+        let tile = WeightTile::of(self.x, self.dy);
+        let tiles = tile.count(self.x, self.dy);
         let mut variants = vec![
             variant! {
                 "conv_backward_weights_tiled",
-                constants: vec![],
+                constants: tile.constants(),
                 dims: self.dims(self.slots as u32),
                 grid: Grid::fixed((tiles * self.slots) as u64),
                 proven: true,

@@ -4,6 +4,7 @@
 //! one binding of the adapter.
 
 use super::conv::prefer_shuffle;
+use super::tiles::DenseTile;
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
@@ -134,9 +135,9 @@ impl Op for DenseForward {
         let mut variants = vec![
             variant! {
                 "dense_forward_tiled",
-                constants: vec![],
+                constants: DenseTile::of_images(self.images).constants(),
                 dims: dims.clone(),
-                grid: Grid { tiles: panels as u64, items: 1, per_group: 32 },
+                grid: DenseTile::of_images(self.images).grid(panels),
                 proven: true,
                 supported: Ok(()),
             },
@@ -203,9 +204,9 @@ impl Op for DenseBackwardData {
         let mut variants = vec![
             variant! {
                 "dense_backward_data_tiled",
-                constants: vec![],
+                constants: DenseTile::of_images(self.images).constants(),
                 dims: dims.clone(),
-                grid: Grid { tiles: blocks(quads, 8), items: 1, per_group: 32 },
+                grid: DenseTile::of_images(self.images).grid(quads.div_ceil(8)),
                 proven: true,
                 supported: Ok(()),
             },
@@ -267,13 +268,13 @@ impl Op for DenseBackwardWeights {
         let dims = self.slice.dims(None);
         let (lanes, supported) = shuffle_constants(facts);
         let panels = self.slice.panels();
-        let tiled = (self.slice.inputs + 1).div_ceil(32) * panels;
+        let tiled = DenseTile::OF_INPUTS.count(self.slice.inputs + 1) * panels;
         let quads = self.slice.in_quads().min(8) as u32;
         let rows = blocks(self.slice.in_quads(), quads);
         let mut variants = vec![
             variant! {
                 "dense_backward_weights_tiled",
-                constants: vec![],
+                constants: DenseTile::OF_INPUTS.constants(),
                 dims: dims.clone(),
                 grid: Grid::fixed(tiled as u64),
                 proven: true,

@@ -18,6 +18,8 @@ mod resize;
 mod resize_pillow;
 mod sgd;
 mod softmax;
+
+mod tiles;
 mod winograd;
 
 use std::fmt::Debug;

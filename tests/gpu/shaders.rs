@@ -17,7 +17,7 @@ use vgg_wgpu::ops::REGISTRY;
 
 /// Bytes of workgroup memory and invocations of a workgroup that every adapter has.
 const WORKGROUP_BYTES: u32 = 16384;
-const INVOCATIONS: u32 = 64;
+const INVOCATIONS: u32 = 128;
 
 /// A rendered variant.
 struct Shader {

@@ -41,6 +41,21 @@ fn test_script_runs_doc_tests_beside_nextest() {
 }
 
 #[test]
+fn kernels_are_judged_for_gpus_that_are_not_there_where_the_driver_is_installed() {
+    let machine = Machine::complete();
+    machine.stub_quiet("cargo", &logging_cargo("exit 0"));
+    let outcome = machine.run("scripts/test.sh", &[]);
+    outcome.exits(0).called("cargo test --release --package gpu-stats");
+    assert!(!outcome.log.contains("--check |"), "{}", outcome.log);
+    assert!(outcome.stdout.contains("(RADV) is not installed"), "{}", outcome.stdout);
+
+    machine.driver("radeon_icd.x86_64.json", "/usr/lib/libvulkan_radeon.so");
+    machine.run("scripts/test.sh", &[]).exits(0).called("--arch vgg16 --channels 3 --check |");
+    machine.stub_quiet("cargo", &logging_cargo(r#"[ "$1 $2 $3" != "run --release --quiet" ]"#));
+    machine.run("scripts/test.sh", &[]).exits(1);
+}
+
+#[test]
 fn one_failing_adapter_fails_the_test_script_and_the_others_still_run() {
     let machine = Machine::complete();
     machine.stub_quiet("dpkg-query", "echo 'install ok installed'");
