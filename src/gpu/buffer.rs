@@ -105,6 +105,20 @@ impl Gpu {
         Ok(())
     }
 
+    /// Copies the start of `from` to `to`, another buffer, after all that was submitted before: as many
+    /// bytes as both have.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device has reported a fault.
+    pub fn copy(&self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let (source, target) = (&from.buffer.raw, &to.buffer.raw);
+        let size = from.size.min(to.size);
+        encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, size);
+        self.queue.submit([encoder.finish()]);
+        self.check("copying a buffer")
+    }
+
     /// Starts to copy `range` to the host, after all that was submitted before.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ pub use adapter::{AdapterFacts, AdapterKind, list, preferred};
 pub use buffer::{Buffer, BufferRange, Readback};
 pub use error::GpuError;
 pub use ring::ReadRing;
-pub use timing::Timestamps;
+pub use timing::{Clock, Span, Timestamps};
 
 /// How a [`Gpu`] is opened.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +51,10 @@ impl Gpu {
     pub fn open(options: &GpuOptions) -> Result<Self, GpuError> {
         let (facts, adapter) = adapter::choose(options.adapter.as_deref())?;
         check_minimum(&facts)?;
-        let useful = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let useful = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("vgg-wgpu"),
             required_features: adapter.features() & useful,

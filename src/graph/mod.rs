@@ -3,6 +3,7 @@
 
 mod architecture;
 mod backward;
+mod check;
 mod error;
 mod layer;
 mod lower;
@@ -12,10 +13,11 @@ mod program;
 mod source;
 
 pub use architecture::{Architecture, Block, Builder};
+pub use check::Checked;
 pub use error::GraphError;
 pub use layer::Layer;
 pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
 pub use network::{Network, NetworkOptions, plan};
 pub use plan::MemoryPlan;
-pub use program::{Batch, LaunchInfo, LaunchTime, Program};
+pub use program::{Batch, HostTimes, LaunchInfo, LaunchTime, Program, TimedLaunch, TimedRun};
 pub use source::{ImageSource, Pixels, ResizeFilter};

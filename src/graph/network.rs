@@ -8,8 +8,8 @@ use super::program::{Bound, Program};
 use super::source::{Format, Reads};
 use super::{Architecture, GraphError, ImageSource, ResizeFilter};
 use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
-use crate::kernel::Kernels;
-use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
+use crate::kernel::{Kernels, Recorder, Step, Variant};
+use crate::ops::{self, Op, ProbeUniform, SgdMomentumUpdate, SgdUpdate};
 
 /// How a [`Network`] is laid out.
 #[derive(Debug, Clone)]
@@ -248,6 +248,21 @@ impl Network {
         Ok(self.gpu().write(&self.weights_of(i), values)?)
     }
 
+    /// Fills parameter `i` with uniform random numbers in `[-bound, bound)` that follow from `seed`,
+    /// paddings zero, on the device: for measurements, where the numbers need not be those of a paper.
+    ///
+    /// # Errors
+    /// [`GraphError::Kernel`] or [`GraphError::Gpu`].
+    pub fn fill_parameter(&self, i: usize, bound: f32, seed: u32) -> Result<(), GraphError> {
+        let op = ProbeUniform { layout: self.parameters[i].layout, bound, seed };
+        let variant = self.choose(&op)?;
+        let launch = self.kernels.launch(&variant, &op.bindings(), &[self.weights_of(i)])?;
+        let mut recorder = Recorder::new(&self.kernels);
+        let step = recorder.step(&Step::default())?;
+        recorder.launch(&launch, step, 1, 0);
+        Ok(recorder.submit()?)
+    }
+
     /// The stored values of parameter `i`.
     ///
     /// # Errors
@@ -330,6 +345,11 @@ impl Network {
             }
         };
         let logits = range(graph.logits);
+        let mut wanted = Vec::with_capacity(graph.nodes.len());
+        for node in &graph.nodes {
+            wanted.push((self.choose(&*node.op)?, node.op.bindings()));
+        }
+        self.kernels.compile_all(&wanted)?;
         let mut bound = Vec::with_capacity(graph.nodes.len());
         for node in graph.nodes {
             let buffers: Vec<BufferRange> = node.tensors.iter().map(|&t| range(t)).collect();
@@ -339,13 +359,17 @@ impl Network {
         Ok(Program { pass, bound, source, logits, micro_batch })
     }
 
+    fn choose(&self, op: &dyn Op) -> Result<Variant, GraphError> {
+        Ok(ops::choose(op, self.gpu().facts(), &self.options.variants)?)
+    }
+
     fn bound(
         &self,
         layer: String,
         op: Box<dyn Op>,
         buffers: &[BufferRange],
     ) -> Result<Bound, GraphError> {
-        let variant = ops::choose(&*op, self.gpu().facts(), &self.options.variants)?;
+        let variant = self.choose(&*op)?;
         let launch = self.kernels.launch(&variant, &op.bindings(), buffers)?;
         Ok(Bound { layer, op, launch })
     }

@@ -1,7 +1,11 @@
 //! Compiled kernels and their bindings.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use super::{Binding, Dim, KernelError, Source, Step, Variant};
 use crate::gpu::{Buffer, BufferRange, Gpu, GpuError};
@@ -91,22 +95,54 @@ impl Kernels {
         Ok(Launch { variant: variant.name, pipeline, tensors, scalars, grid: variant.grid })
     }
 
+    /// Compiles those of `wanted` that are not compiled yet, on all cores.
+    ///
+    /// # Errors
+    /// [`KernelError`] if a template or the device refuses.
+    pub fn compile_all(&self, wanted: &[(Variant, Vec<Binding>)]) -> Result<(), KernelError> {
+        let mut missing: Vec<_> = wanted.iter().map(|(v, b)| (key(v), v, b)).collect();
+        missing.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        missing.dedup_by(|(a, ..), (b, ..)| a == b);
+        missing.retain(|(key, ..)| self.compiled(key).is_none());
+        let sources =
+            on_all_cores(&missing, |(_, variant, bindings)| Source::build(variant, bindings));
+        let sources: Vec<_> = sources.into_iter().collect::<Result<_, _>>()?;
+        let mut work: Vec<_> = missing.iter().zip(&sources).collect();
+        // The longest first, lest one is left for a single core in the end.
+        work.sort_by_key(|(_, source)| Reverse(source.wgsl.len()));
+        let made = on_all_cores(&work, |((key, variant, bindings), source)| {
+            self.make(key.clone(), variant, source, bindings.len())
+        });
+        made.into_iter().try_for_each(|made| made.map(|_| ()))
+    }
+
     fn compile(
         &self,
         variant: &Variant,
         bindings: &[Binding],
     ) -> Result<Arc<Compiled>, KernelError> {
-        let constants: Vec<_> =
-            variant.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        let key = format!("{}{}", variant.name, constants.concat());
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = compiled.get(&key) {
-            return Ok(Arc::clone(found));
+        let key = key(variant);
+        if let Some(found) = self.compiled(&key) {
+            return Ok(found);
         }
         let source = Source::build(variant, bindings)?;
-        let made =
-            self.gpu.scoped(variant.name, 0, || self.create(variant, &source, bindings.len()))?;
+        self.make(key, variant, &source, bindings.len())
+    }
+
+    fn compiled(&self, key: &str) -> Option<Arc<Compiled>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn make(
+        &self,
+        key: String,
+        variant: &Variant,
+        source: &Source,
+        buffers: usize,
+    ) -> Result<Arc<Compiled>, KernelError> {
+        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, source, buffers))?;
         let made = Arc::new(made);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         compiled.insert(key, Arc::clone(&made));
         Ok(made)
     }
@@ -155,6 +191,33 @@ impl Kernels {
         });
         Compiled { pipeline, tensors, scalars }
     }
+}
+
+/// What pipelines differ by.
+fn key(variant: &Variant) -> String {
+    let constants = variant.constants.iter().map(|(name, value)| format!(" {name}={value}"));
+    format!("{}{}", variant.name, constants.collect::<String>())
+}
+
+/// Applies `work` to each item, as many at a time as there are cores, in order.
+fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    if workers < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let worker = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(i) else { break };
+            let result = work(item);
+            results.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
+        }
+    };
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(worker))));
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_iter().flatten().collect()
 }
 
 fn word(dim: Dim) -> u32 {
