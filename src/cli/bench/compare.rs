@@ -85,7 +85,7 @@ impl Earlier {
         let shown = file.display();
         let text = fs::read_to_string(file).with_context(|| format!("could not read {shown}"))?;
         let numbers: Numbers = serde_json::from_str(&text).with_context(|| {
-            format!("{shown} is no report of a network that 'vgg-wgpu bench --json' wrote")
+            format!("{shown} is no report of a network that `vgg-wgpu bench --json` wrote")
         })?;
         ensure!(
             numbers.step_ms.median > 0.0,
@@ -181,7 +181,10 @@ impl Comparison {
         ]];
         rows.extend(self.layers.iter().map(|row| {
             let kernel = match (&row.was_variant, &row.variant) {
-                (Some(was), Some(now)) if was != now => format!("{was} -> {now}"),
+                (Some(was), Some(now)) if was != now => {
+                    let short = was.strip_prefix(&row.op).unwrap_or(was).trim_start_matches('_');
+                    format!("{now}, was {short}")
+                }
                 (was, now) => now.clone().or(was.clone()).unwrap_or_default(),
             };
             let numbers = [row.was_ms, row.ms, row.ratio].map(number);

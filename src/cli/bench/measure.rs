@@ -35,7 +35,7 @@ pub struct Measured {
     pub startup_ms: f64,
     /// From submission to completion of the first step.
     pub first_step_ms: f64,
-    /// Whole steps, each followed by one whose kernels were timed.
+    /// Whole steps, and those between them whose kernels were timed.
     pub step_ms: Vec<f64>,
     pub runs: Vec<TimedRun>,
     pub checked: Vec<Checked>,
@@ -81,8 +81,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Builds the network, checks its kernels, and times `steps` steps of it.
-    pub fn measure(&self, gpu: &Arc<Gpu>, start: Instant, steps: usize) -> Result<Measured> {
+    /// Builds the network, checks its kernels, and times its steps; with `kernels` each is followed by
+    /// one whose kernels are timed.
+    pub fn measure(&self, gpu: &Arc<Gpu>, start: Instant, kernels: bool) -> Result<Measured> {
         let (network, program) = self.prepare(gpu)?;
         gpu.wait()?;
         let startup_ms = milliseconds(start);
@@ -94,9 +95,11 @@ impl<'a> Case<'a> {
             .map_err(|error| with_another_variant(error, gpu.facts()))?;
         bench.step(1)?;
         let (mut step_ms, mut runs) = (Vec::new(), Vec::new());
-        for number in (2..).take(steps) {
+        for number in (2..).take(self.args.steps) {
             step_ms.push(bench.step(number)?);
-            runs.push(program.run_timed(&network, &bench.batch(number))?);
+            if kernels {
+                runs.push(program.run_timed(&network, &bench.batch(number))?);
+            }
         }
         let each = match self.args.pass {
             PassArg::Train => network.architecture().training_flop(),

@@ -111,12 +111,13 @@ fn run_one(args: &BenchArgs) -> Result<()> {
     case.architecture()?;
     let gpu = args.adapter.open()?;
     let (ceilings, took) = ceilings(&gpu)?;
-    let measured = case.measure(&gpu, start + took, args.steps)?;
+    let measured = case.measure(&gpu, start + took, true)?;
+    let mut report = Report::new(&case, &gpu, &measured, ceilings);
     if let Some(path) = &args.trace {
         let run = measured.runs.last().context("no step was timed")?;
-        write(path, &serde_json::to_string(&trace::timeline(run, gpu.facts(), &case.config()))?)?;
+        let timeline = trace::timeline(run, gpu.facts(), &report.config);
+        write(path, &serde_json::to_string(&timeline)?)?;
     }
-    let mut report = Report::new(&case, &gpu, &measured, ceilings);
     report.compare = earlier.map(|earlier| earlier.beside(&report));
     match args.json.as_deref() {
         None => table::print(&report, gpu.facts()),

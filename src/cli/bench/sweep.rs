@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -132,8 +133,8 @@ fn why_not(case: &Case<'_>, facts: &AdapterFacts) -> Result<Option<String>> {
     }
 }
 
-fn row(case: &Case<'_>, gpu: &std::sync::Arc<Gpu>, value: usize) -> Result<Row> {
-    let measured = case.measure(gpu, Instant::now(), case.args.steps)?;
+fn row(case: &Case<'_>, gpu: &Arc<Gpu>, value: usize) -> Result<Row> {
+    let measured = case.measure(gpu, Instant::now(), false)?;
     let Measured { step_ms, micro_batch, planned_bytes, flop, .. } = measured;
     let step_ms = spread(step_ms).median;
     let ms_per_image = step_ms / case.batch as f64;
