@@ -5,6 +5,7 @@ mod architecture;
 mod backward;
 mod check;
 mod error;
+mod fill;
 mod layer;
 mod lower;
 mod network;

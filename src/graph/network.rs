@@ -8,8 +8,8 @@ use super::program::{Bound, Program};
 use super::source::{Format, Reads};
 use super::{Architecture, GraphError, ImageSource, ResizeFilter};
 use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
-use crate::kernel::{Kernels, Recorder, Step, Variant};
-use crate::ops::{self, Op, ProbeUniform, SgdMomentumUpdate, SgdUpdate};
+use crate::kernel::{Kernels, Variant};
+use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
 
 /// How a [`Network`] is laid out.
 #[derive(Debug, Clone)]
@@ -248,21 +248,6 @@ impl Network {
         Ok(self.gpu().write(&self.weights_of(i), values)?)
     }
 
-    /// Fills parameter `i` with uniform random numbers in `[-bound, bound)` that follow from `seed`,
-    /// paddings zero, on the device: for measurements, where the numbers need not be those of a paper.
-    ///
-    /// # Errors
-    /// [`GraphError::Kernel`] or [`GraphError::Gpu`].
-    pub fn fill_parameter(&self, i: usize, bound: f32, seed: u32) -> Result<(), GraphError> {
-        let op = ProbeUniform { layout: self.parameters[i].layout, bound, seed };
-        let variant = self.choose(&op)?;
-        let launch = self.kernels.launch(&variant, &op.bindings(), &[self.weights_of(i)])?;
-        let mut recorder = Recorder::new(&self.kernels);
-        let step = recorder.step(&Step::default())?;
-        recorder.launch(&launch, step, 1, 0);
-        Ok(recorder.submit()?)
-    }
-
     /// The stored values of parameter `i`.
     ///
     /// # Errors
@@ -359,7 +344,7 @@ impl Network {
         Ok(Program { pass, bound, source, logits, micro_batch })
     }
 
-    fn choose(&self, op: &dyn Op) -> Result<Variant, GraphError> {
+    pub(super) fn choose(&self, op: &dyn Op) -> Result<Variant, GraphError> {
         Ok(ops::choose(op, self.gpu().facts(), &self.options.variants)?)
     }
 
@@ -402,7 +387,7 @@ impl Network {
         Ok(updates)
     }
 
-    fn weights_of(&self, parameter: usize) -> BufferRange {
+    pub(super) fn weights_of(&self, parameter: usize) -> BufferRange {
         let place = self.places.place(parameter);
         range(&self.weights[place.buffer], place, &self.parameters[parameter])
     }

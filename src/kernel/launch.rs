@@ -239,3 +239,16 @@ fn entry(
         count: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_order_whichever_core_is_faster() {
+        let items: Vec<usize> = (0..100).collect();
+        let slow = |&i: &usize| (0..(i % 7) * 1000).fold(i, |sum, j| sum + j % 2 - j % 2);
+        assert_eq!(on_all_cores(&items, slow), items);
+        assert!(on_all_cores(&[], slow).is_empty());
+    }
+}

@@ -158,6 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn names_stand_at_even_distances() {
+        let axis = Axis::named(&["1".to_owned(), "256".to_owned()]);
+        assert_eq!(
+            (labels(&axis), axis.low, axis.high),
+            (vec!["1".into(), "256".into()], -0.5, 1.5)
+        );
+    }
+
+    #[test]
     fn far_epochs_have_whole_labels() {
         assert_eq!(labels(&Axis::epochs([150_000, 150_001].into_iter())), ["150000", "150001"]);
     }
