@@ -66,18 +66,33 @@ fn main(
         let w_${t}_${i} = weight(${t}u * tap_pitch + weights + weight_${i});
         //@ endfor
         //@ endfor
-        // One output channel at a time keeps its ROWS sums in registers.
+        //@ for j in range(ROWS + 2)
+        //@ for s in range(3)
+        //@ for c in range(CHANNELS)
+        let in_${j}_${s}_${c} = in_${j}_${s}[${c}];
+        //@ endfor
+        //@ endfor
+        //@ endfor
+        // One output channel at a time keeps its ROWS sums in registers. Each sum is a chain of names and
+        // not of assignments: naga takes time with the square of a function's expressions, and a
+        // name has none but its value.
         //@ for k in range(QUADS * 4)
+        //@ for j in range(ROWS)
+        let sum_${k}_${j}_0 = sum_${k}_${j};
+        //@ endfor
         //@ for t in range(9)
         //@ for c in range(CHANNELS)
         //@ set item = c * QUADS + k // 4
-        {
-            let w = subgroupShuffle(w_${t}_${item // LANES}[${k % 4}], ${item % LANES}u);
-            //@ for j in range(ROWS)
-            sum_${k}_${j} = fma(in_${j + t // 3}_${t % 3}[${c}], w, sum_${k}_${j});
-            //@ endfor
-        }
+        //@ set term = t * CHANNELS + c
+        let w_${k}_${t}_${c} = subgroupShuffle(w_${t}_${item // LANES}[${k % 4}], ${item % LANES}u);
+        //@ for j in range(ROWS)
+        let sum_${k}_${j}_${term + 1} =
+            fma(in_${j + t // 3}_${t % 3}_${c}, w_${k}_${t}_${c}, sum_${k}_${j}_${term});
         //@ endfor
+        //@ endfor
+        //@ endfor
+        //@ for j in range(ROWS)
+        sum_${k}_${j} = sum_${k}_${j}_${9 * CHANNELS};
         //@ endfor
         //@ endfor
     }

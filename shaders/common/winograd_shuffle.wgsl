@@ -111,16 +111,29 @@ fn main(
         let w_${point}_${i} = weight(${point}u * point_pitch + weights + weight_${i});
         //@ endfor
         //@ endfor
+        //@ for t in range(TILES)
+        //@ for point in range(SIDE * SIDE)
+        //@ for c in range(4)
+        let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
+        //@ endfor
+        //@ endfor
+        //@ endfor
+        // Each sum is a chain of names and not of assignments: see common/conv_shuffle.wgsl.
         //@ for k in range(QUADS * 4)
         //@ for point in range(SIDE * SIDE)
         //@ for c in range(4)
         //@ set item = c * QUADS + k // 4
-        {
-            let w = subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
-            //@ for t in range(TILES)
-            sum_${k}_${point}_${t} = fma(v_${t}_${point}[${c}], w, sum_${k}_${point}_${t});
-            //@ endfor
-        }
+        let w_${point}_${k}_${c} =
+            subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
+        //@ for t in range(TILES)
+        let sum_${k}_${point}_${t}_${c} = fma(
+            v_${t}_${point}_${c}, w_${point}_${k}_${c},
+            sum_${k}_${point}_${t}${"_" ~ (c - 1) if c > 0 else ""}
+        );
+        //@ endfor
+        //@ endfor
+        //@ for t in range(TILES)
+        sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
         //@ endfor
         //@ endfor
         //@ endfor

@@ -6,6 +6,7 @@ use vgg_wgpu::data::{DataError, FetchError};
 use vgg_wgpu::gpu::GpuError;
 use vgg_wgpu::graph::GraphError;
 use vgg_wgpu::kernel::KernelError;
+use vgg_wgpu::ops::VerifyError;
 use vgg_wgpu::train::TrainError;
 
 use super::common::OutputError;
@@ -59,6 +60,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
 
 /// The error of the device in an error of a layer above, which takes over its message.
 fn gpu_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a GpuError> {
+    if let Some(VerifyError::Gpu(error)) = error.downcast_ref() {
+        return Some(error);
+    }
     let graph = match error.downcast_ref() {
         Some(TrainError::Gpu(error)) => return Some(error),
         Some(TrainError::Graph(error)) => Some(error),

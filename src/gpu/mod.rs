@@ -15,7 +15,7 @@ pub use buffer::{Buffer, BufferRange, Readback};
 pub use error::GpuError;
 pub use ring::ReadRing;
 pub(crate) use texels::{FORMAT as TEXEL_FORMAT, WIDTH as TEXEL_COLUMNS};
-pub use timing::Timestamps;
+pub use timing::{Clock, Span, Timestamps};
 
 /// How a [`Gpu`] is opened.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,10 @@ impl Gpu {
     pub fn open(options: &GpuOptions) -> Result<Self, GpuError> {
         let (facts, adapter) = adapter::choose(options.adapter.as_deref())?;
         check_minimum(&facts)?;
-        let mut useful = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut useful = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
+            | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         if facts.texels {
             useful |= adapter::TEXELS;
         }

@@ -3,7 +3,9 @@
 
 mod architecture;
 mod backward;
+mod check;
 mod error;
+mod fill;
 mod layer;
 mod lower;
 mod network;
@@ -13,11 +15,12 @@ mod program;
 mod source;
 
 pub use architecture::{Architecture, Block, Builder};
+pub use check::Checked;
 pub use error::GraphError;
 pub use layer::Layer;
 pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
 pub use network::{Network, NetworkOptions, plan};
 pub use operations::{Operation, operations};
 pub use plan::MemoryPlan;
-pub use program::{Batch, LaunchInfo, LaunchTime, Program};
+pub use program::{Batch, HostTimes, LaunchInfo, LaunchTime, Program, TimedLaunch, TimedRun};
 pub use source::{ImageSource, Pixels, ResizeFilter};

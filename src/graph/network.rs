@@ -8,7 +8,7 @@ use super::program::{Bound, Program};
 use super::source::{Format, Reads};
 use super::{Architecture, GraphError, ImageSource, ResizeFilter};
 use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
-use crate::kernel::Kernels;
+use crate::kernel::{Kernels, Variant};
 use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
 
 /// How a [`Network`] is laid out.
@@ -335,13 +335,22 @@ impl Network {
             }
         };
         let logits = range(graph.logits);
-        let mut bound = Vec::with_capacity(graph.nodes.len());
-        for node in graph.nodes {
+        let mut wanted = Vec::with_capacity(graph.nodes.len());
+        for node in &graph.nodes {
             let buffers: Vec<BufferRange> = node.tensors.iter().map(|&t| range(t)).collect();
-            bound.push(self.bound(node.layer, node.op, &buffers)?);
+            wanted.push((self.choose(&*node.op)?, node.op.bindings(), buffers));
+        }
+        self.kernels.compile_all(&wanted)?;
+        let mut bound = Vec::with_capacity(graph.nodes.len());
+        for (node, (.., buffers)) in graph.nodes.into_iter().zip(&wanted) {
+            bound.push(self.bound(node.layer, node.op, buffers)?);
         }
         let micro_batch = self.plan.micro_batch;
         Ok(Program { pass, bound, source, logits, micro_batch })
+    }
+
+    pub(super) fn choose(&self, op: &dyn Op) -> Result<Variant, GraphError> {
+        Ok(ops::choose(op, self.gpu().facts(), &self.options.variants)?)
     }
 
     fn bound(
@@ -350,7 +359,7 @@ impl Network {
         op: Box<dyn Op>,
         buffers: &[BufferRange],
     ) -> Result<Bound, GraphError> {
-        let variant = ops::choose(&*op, self.gpu().facts(), &self.options.variants)?;
+        let variant = self.choose(&*op)?;
         let launch = self.kernels.launch(&variant, &op.bindings(), buffers)?;
         Ok(Bound { layer, op, launch })
     }
@@ -383,7 +392,7 @@ impl Network {
         Ok(updates)
     }
 
-    fn weights_of(&self, parameter: usize) -> BufferRange {
+    pub(super) fn weights_of(&self, parameter: usize) -> BufferRange {
         let place = self.places.place(parameter);
         range(&self.weights[place.buffer], place, &self.parameters[parameter])
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::lower::Pass;
 use super::{GraphError, ImageSource, METRIC_SLOTS, Network};
-use crate::gpu::{BufferRange, ReadRing, Readback};
+use crate::gpu::{BufferRange, Clock, ReadRing, Readback, Span};
 use crate::kernel::{Launch, Recorder, Step};
 use crate::ops::Op;
 
@@ -69,14 +69,50 @@ pub struct LaunchTime {
     pub seconds: f64,
     /// Floating-point operations, over all micro-batches.
     pub flop: u64,
+    /// The least bytes moved: each tensor read or written once for the whole batch.
+    pub bytes: u64,
+}
+
+/// A batch that was measured.
+#[derive(Debug, Clone)]
+pub struct TimedRun {
+    /// Each launch of a micro-batch, summed over the micro-batches, then the updates.
+    pub times: Vec<LaunchTime>,
+    /// Every single launch in the order it ran.
+    pub launches: Vec<TimedLaunch>,
+    /// What the host did.
+    pub host: HostTimes,
+    /// What the launches were timed by.
+    pub clock: Clock,
+}
+
+/// A single launch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimedLaunch {
+    /// Its place in [`TimedRun::times`].
+    pub place: usize,
+    /// Its images.
+    pub images: usize,
+    /// When it ran, in seconds from the first launch.
+    pub span: Span,
+}
+
+/// What the host did in a batch, in seconds from the beginning of the recording.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostTimes {
+    /// Begin and end of each submission; all but the last lie within the recording.
+    pub submissions: Vec<(f64, f64)>,
+    /// The end of the recording.
+    pub recorded: f64,
+    /// The end of waiting for the device.
+    pub done: f64,
 }
 
 impl Program {
     /// What a batch launches, in order: for training the updates of the parameters of `network`, the
     /// one it was bound to, come last.
     pub fn launches(&self, network: &Network) -> Vec<LaunchInfo> {
-        let updates = if self.pass == Pass::Train { network.updates.as_slice() } else { &[] };
-        self.bound.iter().chain(updates).map(Bound::info).collect()
+        self.all(network).map(Bound::info).collect()
     }
 
     /// The image set it reads.
@@ -92,82 +128,84 @@ impl Program {
     /// device fails.
     pub fn run(&self, network: &Network, batch: &Batch) -> Result<(), GraphError> {
         let mut recorder = Recorder::new(&network.kernels);
-        self.record(network, batch, &mut recorder, |_, _| Ok(()))?;
+        self.record(network, batch, &mut recorder, |_, _, _| Ok(()))?;
         Ok(recorder.submit()?)
     }
 
-    /// Runs a batch and measures each launch: by timestamps where the adapter has them, else by the
-    /// wall clock from submission to completion of each. The flag tells which.
+    /// Runs a batch to its end and measures each launch: by timestamps where the adapter has them,
+    /// else by the wall clock from submission to completion of each.
     ///
     /// # Errors
     /// As [`Program::run`].
-    pub fn run_timed(
-        &self,
-        network: &Network,
-        batch: &Batch,
-    ) -> Result<(Vec<LaunchTime>, bool), GraphError> {
-        let micro_batches = batch.count.div_ceil(self.micro_batch);
-        let launches = self.bound.len() * micro_batches + network.updates.len();
-        let timestamps = network.gpu().timestamps(launches as u32)?;
-        let timestamps = timestamps.filter(|_| launches <= 2048);
-        let mut order = Vec::with_capacity(launches);
-        let mut seconds = Vec::with_capacity(launches);
-        match &timestamps {
-            Some(timestamps) => {
-                let mut recorder = Recorder::timed(&network.kernels, timestamps);
-                self.record(network, batch, &mut recorder, |place, _| {
-                    order.push(place);
-                    Ok(())
-                })?;
-                recorder.submit()?;
-                let timed = recorder.timed_launches();
-                seconds = network.gpu().read_timestamps(timestamps, timed)?;
-            }
-            None => {
-                let mut recorder = Recorder::new(&network.kernels);
-                network.gpu().wait()?;
-                self.record(network, batch, &mut recorder, |place, recorder| {
-                    let start = Instant::now();
-                    recorder.submit()?;
-                    network.gpu().wait()?;
-                    order.push(place);
-                    seconds.push(start.elapsed().as_secs_f64());
-                    Ok(())
-                })?;
-            }
-        }
-        let times = self.collect(network, batch, &order, &seconds);
-        Ok((times, timestamps.is_some()))
-    }
-
-    fn collect(
-        &self,
-        network: &Network,
-        batch: &Batch,
-        order: &[usize],
-        seconds: &[f64],
-    ) -> Vec<LaunchTime> {
-        let all = || self.bound.iter().chain(&network.updates);
-        let mut sums = vec![0.0; all().count()];
-        for (&place, seconds) in order.iter().zip(seconds) {
-            sums[place] += seconds;
-        }
-        let time = |(bound, seconds): (&Bound, f64)| LaunchTime {
-            info: bound.info(),
-            seconds,
-            flop: bound.op.flop(batch.count as u64),
+    pub fn run_timed(&self, network: &Network, batch: &Batch) -> Result<TimedRun, GraphError> {
+        let launches = self.bound.len() * batch.count.div_ceil(self.micro_batch);
+        let gpu = network.gpu();
+        let timestamps = gpu.timestamps((launches + network.updates.len()) as u32)?;
+        let mut recorder = match &timestamps {
+            Some(timestamps) => Recorder::timed(&network.kernels, timestamps),
+            None => Recorder::new(&network.kernels),
         };
-        let used = if self.pass == Pass::Train { sums.len() } else { self.bound.len() };
-        all().zip(sums).take(used).map(time).collect()
+        let (mut order, mut spans) = (Vec::with_capacity(launches), Vec::new());
+        gpu.wait()?;
+        let start = Instant::now();
+        let since = |instant: Instant| instant.duration_since(start).as_secs_f64();
+        self.record(network, batch, &mut recorder, |place, images, recorder| {
+            order.push((place, images));
+            if timestamps.is_none() {
+                let begin = start.elapsed().as_secs_f64();
+                recorder.submit()?;
+                gpu.wait()?;
+                spans.push(Span { begin, end: start.elapsed().as_secs_f64() });
+            }
+            Ok(())
+        })?;
+        let mut host = HostTimes { recorded: since(Instant::now()), ..HostTimes::default() };
+        recorder.submit()?;
+        gpu.wait()?;
+        host.done = since(Instant::now());
+        let submissions = recorder.submissions().iter();
+        host.submissions = submissions.map(|&(begin, end)| (since(begin), since(end))).collect();
+        let clock = match &timestamps {
+            Some(timestamps) => {
+                spans = gpu.read_timestamps(timestamps, recorder.timed_launches())?;
+                Clock::Timestamps
+            }
+            None => Clock::Wall,
+        };
+        let launch = |(&(place, images), &span)| TimedLaunch { place, images, span };
+        let launches: Vec<_> = order.iter().zip(&spans).map(launch).collect();
+        let times = self.sums(network, batch, &launches);
+        Ok(TimedRun { times, launches, host, clock })
     }
 
-    /// Records a batch, calling `after` with the place of each launch once it is recorded.
+    fn sums(&self, network: &Network, batch: &Batch, launches: &[TimedLaunch]) -> Vec<LaunchTime> {
+        let images = batch.count as u64;
+        let time = |bound: &Bound| LaunchTime {
+            info: bound.info(),
+            seconds: 0.0,
+            flop: bound.op.flop(images),
+            bytes: bound.op.bytes(images),
+        };
+        let mut times: Vec<_> = self.all(network).map(time).collect();
+        for launch in launches {
+            times[launch.place].seconds += launch.span.seconds();
+        }
+        times
+    }
+
+    /// The launches of a micro-batch, and for training the updates.
+    pub(super) fn all<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = &'a Bound> {
+        let updates = if self.pass == Pass::Train { network.updates.as_slice() } else { &[] };
+        self.bound.iter().chain(updates)
+    }
+
+    /// Records a batch, calling `after` with place and images of each launch once it is recorded.
     fn record(
         &self,
         network: &Network,
         batch: &Batch,
         recorder: &mut Recorder<'_>,
-        mut after: impl FnMut(usize, &mut Recorder<'_>) -> Result<(), GraphError>,
+        mut after: impl FnMut(usize, usize, &mut Recorder<'_>) -> Result<(), GraphError>,
     ) -> Result<(), GraphError> {
         self.check(batch)?;
         for base in (0..batch.count).step_by(self.micro_batch) {
@@ -183,7 +221,7 @@ impl Program {
             for (place, bound) in self.bound.iter().enumerate() {
                 let flop = bound.op.flop(u64::from(images));
                 recorder.launch(&bound.launch, slot, images, flop);
-                after(place, recorder)?;
+                after(place, images as usize, recorder)?;
                 if recorder.is_full() || recorder.is_empty() {
                     recorder.submit()?;
                     slot = recorder.step(&step)?;
@@ -194,7 +232,7 @@ impl Program {
             for (i, bound) in network.updates.iter().enumerate() {
                 let slot = recorder.step(&batch.step())?;
                 recorder.launch(&bound.launch, slot, 1, 0);
-                after(self.bound.len() + i, recorder)?;
+                after(self.bound.len() + i, batch.count, recorder)?;
             }
         }
         Ok(())

@@ -1,7 +1,11 @@
 //! Compiled kernels and their bindings.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use super::{Binding, Dim, KernelError, Source, Step, Variant};
 use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Memory, TEXEL_FORMAT};
@@ -101,22 +105,62 @@ impl Kernels {
         Ok(Launch { variant: variant.name, pipeline, tensors, scalars, grid: variant.grid })
     }
 
+    /// Compiles those of `wanted` that are not compiled yet, on all cores.
+    ///
+    /// # Errors
+    /// [`KernelError`] if a template or the device refuses.
+    pub fn compile_all(
+        &self,
+        wanted: &[(Variant, Vec<Binding>, Vec<BufferRange>)],
+    ) -> Result<(), KernelError> {
+        let homes: Vec<_> = wanted.iter().map(|(.., buffers)| homes(buffers)).collect();
+        let all = wanted.iter().zip(&homes);
+        let mut missing: Vec<_> =
+            all.map(|((v, b, _), homes)| (key(v, homes), v, b, homes)).collect();
+        missing.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        missing.dedup_by(|(a, ..), (b, ..)| a == b);
+        missing.retain(|(key, ..)| self.compiled(key).is_none());
+        let sources = on_all_cores(&missing, |(_, variant, bindings, homes)| {
+            Source::build(variant, bindings, homes)
+        });
+        let sources: Vec<_> = sources.into_iter().collect::<Result<_, _>>()?;
+        let mut work: Vec<_> = missing.iter().zip(&sources).collect();
+        // The longest first, lest one is left for a single core in the end.
+        work.sort_by_key(|(_, source)| Reverse(source.wgsl.len()));
+        let made = on_all_cores(&work, |((key, variant, _, homes), source)| {
+            self.make(key.clone(), variant, source, homes)
+        });
+        made.into_iter().try_for_each(|made| made.map(|_| ()))
+    }
+
     fn compile(
         &self,
         variant: &Variant,
         bindings: &[Binding],
         homes: &[Home],
     ) -> Result<Arc<Compiled>, KernelError> {
-        let constants: Vec<_> =
-            variant.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        let key = format!("{}{} {homes:?}", variant.name, constants.concat());
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = compiled.get(&key) {
-            return Ok(Arc::clone(found));
+        let key = key(variant, homes);
+        if let Some(found) = self.compiled(&key) {
+            return Ok(found);
         }
         let source = Source::build(variant, bindings, homes)?;
-        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, &source, homes))?;
+        self.make(key, variant, &source, homes)
+    }
+
+    fn compiled(&self, key: &str) -> Option<Arc<Compiled>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn make(
+        &self,
+        key: String,
+        variant: &Variant,
+        source: &Source,
+        homes: &[Home],
+    ) -> Result<Arc<Compiled>, KernelError> {
+        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, source, homes))?;
         let made = Arc::new(made);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         compiled.insert(key, Arc::clone(&made));
         Ok(made)
     }
@@ -215,6 +259,33 @@ fn texels_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
     }
 }
 
+/// What pipelines differ by.
+fn key(variant: &Variant, homes: &[Home]) -> String {
+    let constants = variant.constants.iter().map(|(name, value)| format!(" {name}={value}"));
+    format!("{}{} {homes:?}", variant.name, constants.collect::<String>())
+}
+
+/// Applies `work` to each item, as many at a time as there are cores, in order.
+fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    if workers < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let worker = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(i) else { break };
+            let result = work(item);
+            results.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
+        }
+    };
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(worker))));
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_iter().flatten().collect()
+}
+
 fn word(dim: Dim) -> u32 {
     match dim {
         Dim::U(value) => value,
@@ -232,5 +303,18 @@ fn entry(
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
         count: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_order_whichever_core_is_faster() {
+        let items: Vec<usize> = (0..100).collect();
+        let slow = |&i: &usize| (0..(i % 7) * 1000).fold(i, |sum, j| sum + j % 2 - j % 2);
+        assert_eq!(on_all_cores(&items, slow), items);
+        assert!(on_all_cores(&[], slow).is_empty());
     }
 }

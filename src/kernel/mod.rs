@@ -8,6 +8,7 @@ mod launch;
 mod recorder;
 mod source;
 mod step;
+mod timer;
 
 use thiserror::Error;
 

@@ -1,5 +1,7 @@
 //! Recording launches into few passes and few submissions.
 
+use std::time::Instant;
+
 use super::launch::STEP_SLOTS;
 use super::{Kernels, Launch, Step};
 use crate::gpu::{GpuError, Timestamps};
@@ -10,8 +12,8 @@ const SUBMIT_FLOP: u64 = 25_000_000_000;
 
 /// Collects launches into command buffers and submits them.
 ///
-/// All launches of a submission share one compute pass, unless they are timed: then each has its
-/// own pass between two timestamps.
+/// All launches of a submission share one compute pass, unless they are timed on an adapter that
+/// writes timestamps at the ends of passes only: then each has a pass of its own.
 #[derive(Debug)]
 pub struct Recorder<'a> {
     kernels: &'a Kernels,
@@ -20,6 +22,7 @@ pub struct Recorder<'a> {
     steps: Vec<u8>,
     flop: u64,
     timing: Option<Timing<'a>>,
+    submissions: Vec<(Instant, Instant)>,
 }
 
 /// Times launches one by one.
@@ -34,8 +37,8 @@ struct Timing<'a> {
 impl<'a> Recorder<'a> {
     /// An empty recording.
     pub fn new(kernels: &'a Kernels) -> Self {
-        let steps = Vec::new();
-        Self { kernels, encoder: None, pass: None, steps, flop: 0, timing: None }
+        let (steps, submissions) = (Vec::new(), Vec::new());
+        Self { kernels, encoder: None, pass: None, steps, flop: 0, timing: None, submissions }
     }
 
     /// An empty recording whose launches are timed.
@@ -69,13 +72,24 @@ impl<'a> Recorder<'a> {
         let widest = u64::from(self.kernels.gpu.facts().max_workgroups);
         let rows = groups.div_ceil(widest);
         let columns = groups.div_ceil(rows);
-        let pass = self.pass();
+        let timed = self.next_timed();
+        // Within a pass where the adapter allows it, else at the ends of a pass for this launch alone.
+        let inside = timed.filter(|(timestamps, _)| timestamps.inside_passes);
+        let queries = inside.and_then(|(timestamps, launch)| timestamps.queries(launch));
+        let around = if inside.is_some() { None } else { timed };
+        let pass = self.pass(around);
+        if let Some((set, first)) = queries {
+            pass.write_timestamp(set, first);
+        }
         pass.set_pipeline(&launch.pipeline);
         pass.set_bind_group(0, &launch.tensors, &[]);
         pass.set_bind_group(1, &launch.scalars, &[step]);
         pass.dispatch_workgroups(columns as u32, rows as u32, 1);
+        if let Some((set, first)) = queries {
+            pass.write_timestamp(set, first + 1);
+        }
         self.flop += flop;
-        if self.timing.is_some() {
+        if around.is_some() {
             self.pass = None;
         }
     }
@@ -98,11 +112,18 @@ impl<'a> Recorder<'a> {
         self.pass = None;
         let Some(encoder) = self.encoder.take() else { return Ok(()) };
         let gpu = &self.kernels.gpu;
+        let start = Instant::now();
         gpu.write(&self.kernels.steps.whole(), &self.steps)?;
         gpu.queue.submit([encoder.finish()]);
+        self.submissions.push((start, Instant::now()));
         self.steps.clear();
         self.flop = 0;
         gpu.check("submitting work")
+    }
+
+    /// When each submission so far began and returned.
+    pub fn submissions(&self) -> &[(Instant, Instant)] {
+        &self.submissions
     }
 
     /// Launches timed so far.
@@ -110,21 +131,27 @@ impl<'a> Recorder<'a> {
         self.timing.as_ref().map_or(0, |timing| timing.timed)
     }
 
-    fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+    /// The queries of the next launch, if launches are timed.
+    fn next_timed(&mut self) -> Option<(&'a Timestamps, u32)> {
+        let timing = self.timing.as_mut()?;
+        let launch = timing.timed;
+        timing.timed += 1;
+        Some((timing.timestamps, launch))
+    }
+
+    /// The pass that is open, or a new one, with timestamps at its ends for the launch in `around`.
+    fn pass(&mut self, around: Option<(&Timestamps, u32)>) -> &mut wgpu::ComputePass<'static> {
         let device = &self.kernels.gpu.device;
         let encoder =
             self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()));
-        let timing = &mut self.timing;
         self.pass.get_or_insert_with(|| {
-            let timestamp_writes = timing.as_mut().map(|timing| {
-                let first = timing.timed * 2;
-                timing.timed += 1;
-                wgpu::ComputePassTimestampWrites {
-                    query_set: &timing.timestamps.queries,
+            let queries = around.and_then(|(timestamps, launch)| timestamps.queries(launch));
+            let timestamp_writes =
+                queries.map(|(query_set, first)| wgpu::ComputePassTimestampWrites {
+                    query_set,
                     beginning_of_pass_write_index: Some(first),
                     end_of_pass_write_index: Some(first + 1),
-                }
-            });
+                });
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
             encoder.begin_compute_pass(&descriptor).forget_lifetime()
         })

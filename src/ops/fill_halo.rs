@@ -38,6 +38,12 @@ impl Op for FillHalo {
         }]
     }
 
+    /// Only the halo is written.
+    fn bytes(&self, images: u64) -> u64 {
+        let inside = self.map.with_halo(0);
+        images * 4 * (self.map.len() - inside.len()) as u64
+    }
+
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [x] = buffers else { unreachable!("one binding") };
         let (map, stored) = (self.map, self.map.quads() * 4);

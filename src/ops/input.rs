@@ -61,6 +61,12 @@ impl Pictures {
         Layout::Words((self.shard.count * self.image_bytes()).div_ceil(4))
     }
 
+    /// The least bytes that `images` images move: their pixels are read, and they are written. The
+    /// binding holds the whole shard.
+    pub(super) fn bytes(&self, images: u64) -> u64 {
+        images * (self.image_bytes() + 4 * self.output.with_halo(0).len()) as u64
+    }
+
     /// The order of samples, the pixels, what the operation adds, and the output.
     pub(super) fn bindings(&self, more: &[Binding]) -> Vec<Binding> {
         let pixels = Binding::words("pixels", self.pixels(), Access::Read);

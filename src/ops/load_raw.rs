@@ -62,6 +62,11 @@ impl Op for LoadRaw {
         }]
     }
 
+    /// The binding holds the whole shard; what is read of it and written are the images' values.
+    fn bytes(&self, images: u64) -> u64 {
+        images * 4 * (self.elements() + self.output.with_halo(0).len()) as u64
+    }
+
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [order, values, x] = buffers else { unreachable!("three bindings") };
         let FeatureMap { height, width, channels, .. } = self.output;

@@ -4,6 +4,8 @@
 mod avgpool;
 mod batch_norm;
 mod batch_norm_backward;
+mod ceiling;
+pub mod contents;
 mod conv;
 mod conv_weights;
 mod dense;
@@ -13,19 +15,20 @@ mod input;
 mod load_raw;
 mod maxpool;
 mod metrics;
+mod probe;
 mod reference;
 mod resize;
 mod resize_pillow;
 mod sgd;
 mod softmax;
-
 mod tiles;
+mod verify;
 mod winograd;
 
 use std::fmt::Debug;
 
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Binding, KernelError, Step, Variant};
+use crate::kernel::{Access, Binding, KernelError, Step, Variant};
 
 pub use avgpool::{AvgPoolBackward, AvgPoolForward};
 pub use batch_norm::{
@@ -33,6 +36,7 @@ pub use batch_norm::{
     statistics,
 };
 pub use batch_norm_backward::{BatchNormBackward, BatchNormBackwardSums, BatchNormGradients};
+pub use ceiling::{Bound, Ceilings, ceilings};
 pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
 pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
@@ -42,11 +46,13 @@ pub use input::{Pictures, Shard};
 pub use load_raw::LoadRaw;
 pub use maxpool::{MaxPoolBackward, MaxPoolForward};
 pub use metrics::MetricsUpdate;
+pub use probe::{ProbeCopy, ProbeFma, ProbeUniform};
 pub use reference::Data;
 pub use resize::ResizeBilinear;
 pub use resize_pillow::ResizePillow;
 pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
+pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
 pub use winograd::{Tile, WinogradBackwardData, WinogradFilter, WinogradForward};
 
 /// An operation of a certain shape.
@@ -64,6 +70,16 @@ pub trait Op: Debug + Send + Sync {
     /// dense layers, 0 for what is not counted as work.
     fn flop(&self, _images: u64) -> u64 {
         0
+    }
+
+    /// The least bytes that a launch for `images` images moves: each buffer is read or written once,
+    /// or both.
+    fn bytes(&self, images: u64) -> u64 {
+        let moved = |binding: &Binding| match binding.access {
+            Access::Read | Access::Write => binding.layout.bytes(images as usize),
+            Access::Update => 2 * binding.layout.bytes(images as usize),
+        };
+        self.bindings().iter().map(moved).sum()
     }
 
     /// The result in f64 by plain loops: fills what the operation writes.
@@ -132,6 +148,14 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "metrics_update", examples: metrics::examples },
     Entry { name: "sgd_update", examples: sgd::plain_examples },
     Entry { name: "sgd_momentum_update", examples: sgd::momentum_examples },
+];
+
+/// Operations that are in no network: they measure what an adapter can do, and make numbers to
+/// measure with.
+pub const PROBES: &[Entry] = &[
+    Entry { name: "probe_fma", examples: probe::fma_examples },
+    Entry { name: "probe_copy", examples: probe::copy_examples },
+    Entry { name: "probe_uniform", examples: probe::uniform_examples },
 ];
 
 /// The variant of `op` to run on an adapter: the one named by `wanted` if it belongs to this

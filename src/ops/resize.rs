@@ -50,6 +50,10 @@ impl Op for ResizeBilinear {
         }]
     }
 
+    fn bytes(&self, images: u64) -> u64 {
+        self.0.bytes(images)
+    }
+
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [order, pixels, x] = buffers else { unreachable!("three bindings") };
         let Pictures { source_height, source_width, output, .. } = self.0;

@@ -71,6 +71,10 @@ impl Op for ResizePillow {
         }]
     }
 
+    fn bytes(&self, images: u64) -> u64 {
+        self.0.bytes(images)
+    }
+
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [order, pixels, _, x] = buffers else { unreachable!("four bindings") };
         let words = pixels.words();

@@ -28,12 +28,14 @@ pub(super) struct Axis {
 }
 
 /// How an axis writes its labels.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Labels {
     /// With this number of decimals.
     Decimals(usize),
     /// As in 2.5e8.
     Exponent,
+    /// As given, from 0 on.
+    Names(Vec<String>),
 }
 
 impl Axis {
@@ -46,6 +48,13 @@ impl Axis {
         let mut axis = Self::new(first - padding, last + padding, step, Labels::Decimals(0));
         axis.ticks.retain(|tick| (first..=last).contains(tick));
         axis
+    }
+
+    /// An axis of names, the first at 0 and the next ones at 1, 2, ...
+    pub fn named(names: &[String]) -> Self {
+        let last = names.len().saturating_sub(1) as f64;
+        let ticks = (0..names.len()).map(|i| i as f64).collect();
+        Self { low: -0.5, high: last + 0.5, ticks, labels: Labels::Names(names.to_vec()) }
     }
 
     /// An axis for `values`, which are finite; from 0 to 1 if there are none. It spans
@@ -82,13 +91,14 @@ impl Axis {
     }
 
     fn label(&self, tick: f64) -> String {
-        match self.labels {
+        match &self.labels {
+            Labels::Names(names) => names.get(tick.round() as usize).cloned().unwrap_or_default(),
             Labels::Exponent => {
                 // Rounded first: a tick is a multiple of its step, and may be off by one bit.
                 let digits = format!("{tick:.3e}");
                 digits.parse::<f64>().map_or(digits, |rounded| format!("{rounded:e}"))
             }
-            Labels::Decimals(decimals) => format!("{tick:.decimals$}"),
+            Labels::Decimals(decimals) => format!("{tick:.0$}", *decimals),
         }
     }
 }
@@ -145,6 +155,15 @@ mod tests {
             assert!((1..=13).contains(&axis.ticks.len()), "{last}: {:?}", axis.ticks);
             assert!(axis.ticks.iter().all(|tick| tick.fract() == 0.0), "{last}: {:?}", axis.ticks);
         }
+    }
+
+    #[test]
+    fn names_stand_at_even_distances() {
+        let axis = Axis::named(&["1".to_owned(), "256".to_owned()]);
+        assert_eq!(
+            (labels(&axis), axis.low, axis.high),
+            (vec!["1".into(), "256".into()], -0.5, 1.5)
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod axis;
 pub mod diagnosis;
 mod error;
 mod fit;
+pub mod growth;
 pub mod history;
 mod init;
 mod model;

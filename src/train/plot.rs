@@ -32,18 +32,18 @@ const FONT_FAMILY: &str = "sans-serif";
 
 // Blue and vermilion of Okabe and Ito's palette, which differ for every kind of colour vision;
 // line style and marker differ as well, for prints in grey.
-const TRAIN: RGBColor = RGBColor(0, 114, 178);
+pub(super) const TRAIN: RGBColor = RGBColor(0, 114, 178);
 const VALIDATION: RGBColor = RGBColor(213, 94, 0);
-const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(222, 222, 222);
+pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
+pub(super) const GRID: RGBColor = RGBColor(222, 222, 222);
 
-const LINE_WIDTH: u32 = 2;
-const MARKER: i32 = 4;
+pub(super) const LINE_WIDTH: u32 = 2;
+pub(super) const MARKER: i32 = 4;
 const DASH: i32 = 9;
 const GAP: i32 = 5;
 const LEGEND_HEIGHT: i32 = 34;
 const LEGEND_SAMPLE: i32 = 36;
-const NOTE_HEIGHT: i32 = 22;
+pub(super) const NOTE_HEIGHT: i32 = 22;
 /// More markers than this on one curve run into each other.
 const MOST_MARKERS: usize = 24;
 /// The loss axis shows any change that the history file keeps, ...
@@ -65,6 +65,9 @@ pub enum PlotError {
     /// The history has no epoch to draw.
     #[error("the history has no epochs: nothing to draw")]
     NoEpochs,
+    /// There are no values to draw.
+    #[error("there are no values: nothing to draw")]
+    Nothing,
     /// Drawing the SVG failed.
     #[error("cannot draw the curves")]
     Draw(#[from] DrawingAreaErrorKind<io::Error>),
@@ -302,13 +305,18 @@ fn draw_legend(area: &Area, series: &[Series], (x, y): (i32, i32)) -> Result<(),
     Ok(())
 }
 
-fn text(size: i32, horizontal: HPos) -> TextStyle<'static> {
+pub(super) fn text(size: i32, horizontal: HPos) -> TextStyle<'static> {
     let anchor = Pos::new(horizontal, VPos::Center);
     TextStyle::from((FONT_FAMILY, size).into_font()).color(&INK).pos(anchor)
 }
 
+/// True of a file whose name ends as a PNG's.
+pub(super) fn is_png(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"))
+}
+
 /// The title as XML can hold it, without control characters, and cut to the picture's width.
-fn printable(title: &str) -> String {
+pub(super) fn printable(title: &str) -> String {
     let plain = title.chars().map(|c| match c {
         c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => ' ',
         c => c,
@@ -321,7 +329,7 @@ fn printable(title: &str) -> String {
 }
 
 /// Renders a drawn SVG to a PNG of its size, with text in [`FONT`] alone.
-fn render_png(svg: &str) -> Result<Vec<u8>, PlotError> {
+pub(super) fn render_png(svg: &str) -> Result<Vec<u8>, PlotError> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_data(FONT.to_vec());
     fonts.set_sans_serif_family("DejaVu Sans");

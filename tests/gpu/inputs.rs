@@ -8,13 +8,12 @@ use vgg_wgpu::graph::{
     Architecture, GraphError, ImageSource, NetworkOptions, Pass, Pixels, ResizeFilter, SourceShape,
 };
 use vgg_wgpu::kernel::{Kernels, Step};
-use vgg_wgpu::ops::{Data, Op, Pictures, ResizeBilinear, ResizePillow, Shard};
+use vgg_wgpu::ops::{Data, Op, Pictures, ResizeBilinear, ResizePillow, Run, Shard};
 use vgg_wgpu::shape::{FeatureMap, Normalisation};
 use vgg_wgpu::train;
 
 use crate::device;
 use crate::fixtures::{Fixture, pixels};
-use crate::kernels::Run;
 use crate::networks::{self, Bench};
 
 /// A tensor of a fixture: what an image of `source` rows and columns becomes.
@@ -57,7 +56,7 @@ fn resized(kernels: &Kernels, op: &dyn Op, pictures: &Pictures, tables: &[Data])
     let step = Step { images: 1, ..Step::default() };
     let values = |variant| {
         let run = Run { op, variant: &variant, step: &step, kernels, texels: false };
-        let found = run.run(&op.bindings(), &given).unwrap();
+        let found = run.run(&given).unwrap();
         let FeatureMap { height, width, channels, .. } = output;
         let places = (0..height * width * channels).map(|i| (i / channels, i % channels));
         let at = |(pixel, c)| output.index(0, pixel / width, pixel % width, c);

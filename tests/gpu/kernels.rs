@@ -1,13 +1,12 @@
 //! Every operation, example, variant and check setting against the f64 reference.
 
+use std::fs;
 use std::path::Path;
-use std::{fs, iter};
 
-use vgg_wgpu::gpu::BufferRange;
-use vgg_wgpu::kernel::{Access, Binding, Kernels, Recorder, Step, Variant};
-use vgg_wgpu::ops::{Data, Op, REGISTRY};
+use vgg_wgpu::kernel::{Kernels, Step, Variant};
+use vgg_wgpu::ops::{Case, Data, Entry, Op, PROBES, REGISTRY, VerifyError, trial_step};
 
-use crate::{contents, device};
+use crate::device;
 
 /// Work up to which a step of many images is tried as well.
 const MOST_FLOP: u64 = 20_000_000;
@@ -15,6 +14,8 @@ const MOST_FLOP: u64 = 20_000_000;
 const MOST_ELEMENTS: usize = 1_500_000;
 /// Elements in all bindings beyond which a single step is tried.
 const HUGE: usize = 20_000_000;
+/// What contents are drawn from.
+const SEED: u64 = 0x5EED;
 /// Lines of a failure's file.
 const MOST_LINES: usize = 10_000;
 
@@ -63,17 +64,25 @@ kernel_tests! {
     metrics_update
     sgd_update
     sgd_momentum_update
+    probe_fma
+    probe_copy
+    probe_uniform
+}
+
+/// Operations of networks and those that only measure.
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    REGISTRY.iter().chain(PROBES)
 }
 
 #[test]
 fn every_operation_has_a_test() {
-    let registered: Vec<_> = REGISTRY.iter().map(|entry| entry.name).collect();
+    let registered: Vec<_> = entries().map(|entry| entry.name).collect();
     assert_eq!(registered, TESTED);
 }
 
 #[test]
 fn every_example_has_the_name_it_is_registered_by() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let examples = (entry.examples)();
         assert!(!examples.is_empty(), "{} has no examples", entry.name);
         assert!(examples.iter().all(|op| op.name() == entry.name), "{}", entry.name);
@@ -83,20 +92,7 @@ fn every_example_has_the_name_it_is_registered_by() {
 /// The micro-batches tried: a single image; a later micro-batch of its batch; and, where the shape
 /// is small, more images than any tile or workgroup takes.
 fn steps(op: &dyn Op) -> Vec<Step> {
-    let step = Step {
-        images: 1,
-        image_base: 0,
-        sample_base: 0,
-        slot: 0,
-        accumulate: 0,
-        seed: 0x1234_5678,
-        number: 7,
-        learning_rate: 0.1,
-        momentum: 0.9,
-        loss_scale: 0.125,
-        weight_decay: 0.01,
-        padding: 0,
-    };
+    let step = trial_step(1);
     let later =
         Step { images: 5, image_base: 3, sample_base: 11, slot: 301, accumulate: 1, ..step };
     let many = Step { images: 67, sample_base: 13, slot: 2, ..step };
@@ -108,7 +104,7 @@ fn steps(op: &dyn Op) -> Vec<Step> {
 
 fn check(name: &str) {
     let Some(devices) = device::open() else { return };
-    let entry = REGISTRY.iter().find(|entry| entry.name == name).expect("a registered name");
+    let entry = entries().find(|entry| entry.name == name).expect("a registered name");
     let facts = devices.usual.gpu().facts();
     let mut failures = Vec::new();
     let mut runs = 0;
@@ -119,19 +115,14 @@ fn check(name: &str) {
             continue;
         }
         for step in steps(&*op) {
-            let given = contents::of(&*op, &step);
-            let mut wanted: Vec<_> = given.iter().map(|c| c.reference.clone()).collect();
-            op.reference(&step, &mut wanted);
+            let case = Case::new(&*op, step, SEED);
             for variant in op.variants(facts).iter().filter(|v| v.supported.is_ok()) {
-                let storages = if facts.texels { &[false, true][..] } else { &[false] };
-                let devices = [&devices.usual, &devices.checked].into_iter();
-                for (kernels, &texels) in
-                    devices.flat_map(|kernels| storages.iter().map(move |texels| (kernels, texels)))
-                {
-                    let given: Vec<_> = given.iter().map(|c| &c.device).collect();
-                    let run = Run { op: &*op, variant, step: &step, kernels, texels };
-                    failures.extend(run.difference(&given, &wanted));
-                    runs += 1;
+                for kernels in [&devices.usual, &devices.checked] {
+                    let storages = if facts.texels { &[false, true][..] } else { &[false] };
+                    for &texels in storages {
+                        failures.extend(failure(&case, kernels, variant, &step, texels));
+                        runs += 1;
+                    }
                 }
             }
         }
@@ -143,121 +134,59 @@ fn check(name: &str) {
     assert_eq!(count, 0, "{name}: {count} of {runs} runs differ\n{}", failures.join("\n"));
 }
 
-/// A variant to be run once.
-pub struct Run<'a> {
-    pub op: &'a dyn Op,
-    pub variant: &'a Variant,
-    pub step: &'a Step,
-    pub kernels: &'a Kernels,
-    /// True if tensors lie in texels, all in one texture, as they do in an arena.
-    pub texels: bool,
+/// Runs a variant and tells what is wrong with its results, if anything.
+fn failure(
+    case: &Case<'_>,
+    kernels: &Kernels,
+    variant: &Variant,
+    step: &Step,
+    texels: bool,
+) -> Option<String> {
+    let gpu = kernels.gpu();
+    let storage = if texels { "texels" } else { "buffers" };
+    let checks = if gpu.all_checks() { "all checks" } else { "usual checks" };
+    let found = match case.run(kernels, variant, texels) {
+        Ok(found) => found,
+        Err(problem) => return Some(format!("{storage}, {checks}: {}", text(problem))),
+    };
+    let problem = case.compare(&gpu.facts().name, variant, &found).err()?;
+    let file = match problem {
+        VerifyError::Wrong(ref wrong) => {
+            write(case, variant, step, (wrong.binding, wrong.element), &found)
+        }
+        _ => String::new(),
+    };
+    Some(format!("{storage}, {checks}: {problem}{file}"))
 }
 
-impl Run<'_> {
-    /// Runs the variant and tells what is wrong with its results, if anything.
-    fn difference(&self, given: &[&Data], wanted: &[Data]) -> Option<String> {
-        let bindings = self.op.bindings();
-        let found = match self.run(&bindings, given) {
-            Ok(found) => found,
-            Err(problem) => return Some(format!("{}: {problem}", self.describe())),
-        };
-        let tolerance = self.op.tolerance(u64::from(self.step.images));
-        for (i, Binding { name, access, .. }) in bindings.iter().enumerate() {
-            let (slots, tolerance) = match access {
-                Access::Read => (1, 0.0),
-                Access::Write => (self.op.partial_slots(), tolerance),
-                Access::Update => (1, tolerance),
-            };
-            let found = contents::summed(&found[i], slots);
-            let wanted = contents::summed(&wanted[i], slots);
-            if let Some(at) = contents::first_difference(&found, &wanted, tolerance) {
-                let (a, b) = (contents::element(&found, at), contents::element(&wanted, at));
-                let file = self.write(name, at, &found, &wanted);
-                let run = self.describe();
-                return Some(format!("{run}: {name}[{at}] is {a}, not {b}; see {file}"));
-            }
-        }
-        None
-    }
-
-    fn describe(&self) -> String {
-        let checks = if self.kernels.gpu().all_checks() { "all checks" } else { "usual checks" };
-        let storage = if self.texels { "texels" } else { "buffers" };
-        let (variant, images) = (self.variant.name, self.step.images);
-        format!("{variant} on {images} images in {storage} with {checks}: {:?}", self.op)
-    }
-
-    /// The contents of all bindings after the variant has run.
-    pub fn run(&self, bindings: &[Binding], given: &[&Data]) -> Result<Vec<Data>, String> {
-        let gpu = self.kernels.gpu();
-        // Words before and after each binding, which nothing may touch.
-        let guard = gpu.facts().storage_alignment.max(64) as usize / 4;
-        let around = || iter::repeat_n(GUARD, guard);
-        let guarded = |data: &&Data| -> Vec<u32> {
-            around().chain(contents::bits(data)).chain(around()).collect()
-        };
-        let contents: Vec<_> = given.iter().map(guarded).collect();
-        let bytes: u64 = contents.iter().map(|words| words.len() as u64 * 4).sum();
-        let arena = self.texels.then(|| gpu.tensors("tensors", bytes)).transpose();
-        let arena = arena.map_err(text)?.map(|arena| arena.whole());
-        let (mut buffers, mut used) = (Vec::new(), 0);
-        for (binding, words) in bindings.iter().zip(&contents) {
-            let size = words.len() as u64 * 4;
-            let range = match &arena {
-                Some(arena) if binding.is_quads() => {
-                    let range = arena.part(used, size);
-                    used += size;
-                    range
-                }
-                _ => gpu.buffer(binding.name, size).map_err(text)?.whole().part(0, size),
-            };
-            gpu.write(&range, words).map_err(text)?;
-            buffers.push(range);
-        }
-        let inner = |range: &BufferRange| {
-            let guard = guard as u64 * 4;
-            range.part(guard, range.size - 2 * guard)
-        };
-        let bound: Vec<_> = buffers.iter().map(inner).collect();
-        let launch = self.kernels.launch(self.variant, bindings, &bound).map_err(text)?;
-        let mut recorder = Recorder::new(self.kernels);
-        let place = recorder.step(self.step).map_err(text)?;
-        recorder.launch(&launch, place, self.step.images, 0);
-        recorder.submit().map_err(text)?;
-        let mut found = Vec::new();
-        for (binding, buffer) in bindings.iter().zip(&buffers) {
-            let words: Vec<u32> = gpu.read(buffer).map_err(text)?;
-            let (before, rest) = words.split_at(guard);
-            let (words, after) = rest.split_at(rest.len() - guard);
-            if before.iter().chain(after).any(|&word| word != GUARD) {
-                return Err(format!("{} was written out of its bounds", binding.name));
-            }
-            found.push(contents::data(binding.layout, words));
-        }
-        Ok(found)
-    }
-
-    /// Writes both results from element `first` on to a file, and gives its path.
-    fn write(&self, binding: &str, first: usize, found: &Data, wanted: &Data) -> String {
-        let len = match found {
-            Data::F(values) => values.len(),
-            Data::U(words) => words.len(),
-        };
-        let line =
-            |i| format!("{i}\t{}\t{}", contents::element(found, i), contents::element(wanted, i));
-        let lines: Vec<_> = (first..len).take(MOST_LINES).map(line).collect();
-        let text = format!("{}\nelement\tfound\twanted\n{}\n", self.describe(), lines.join("\n"));
-        let name = format!("{}-{}-{binding}.tsv", self.variant.name, self.step.images);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        match fs::write(&path, text) {
-            Ok(()) => path.display().to_string(),
-            Err(error) => format!("nothing, for {} cannot be written: {error}", path.display()),
-        }
+/// Writes both results from the first element that differs on to a file, and tells its path.
+fn write(
+    case: &Case<'_>,
+    variant: &Variant,
+    step: &Step,
+    (binding, first): (&str, usize),
+    found: &[Data],
+) -> String {
+    let place = case.place(binding);
+    let (found, wanted) = (&found[place], &case.wanted()[place]);
+    let element = |data: &Data, i: usize| match data {
+        Data::F(values) => values[i].to_string(),
+        Data::U(words) => format!("{:#010x}", words[i]),
+    };
+    let len = match found {
+        Data::F(values) => values.len(),
+        Data::U(words) => words.len(),
+    };
+    let line = |i| format!("{i}\t{}\t{}", element(found, i), element(wanted, i));
+    let lines: Vec<_> = (first..len).take(MOST_LINES).map(line).collect();
+    let text = format!("element\tfound\twanted\n{}\n", lines.join("\n"));
+    let name = format!("{}-{}-{binding}.tsv", variant.name, step.images);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    match fs::write(&path, text) {
+        Ok(()) => format!("; see {}", path.display()),
+        Err(error) => format!("; {} cannot be written: {error}", path.display()),
     }
 }
-
-/// What memory around bindings holds.
-const GUARD: u32 = 0x7E57_6A8D;
 
 /// An error with its causes.
 fn text(error: impl std::error::Error) -> String {

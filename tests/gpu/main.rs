@@ -4,7 +4,6 @@
 //! `WGPU_BACKEND` and `WGPU_ADAPTER_NAME` choose the adapter. Without any, tests that need one say
 //! so and pass, unless `VGG_REQUIRE_GPU=1`.
 
-mod contents;
 mod device;
 #[path = "../oracle/fixtures.rs"]
 mod fixtures;
@@ -16,3 +15,4 @@ mod oracle;
 mod overfit;
 mod shaders;
 mod training;
+mod verify;

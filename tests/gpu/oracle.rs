@@ -11,12 +11,12 @@ use vgg_wgpu::graph::{
     Batch, ImageSource, Network, NetworkOptions, Pass, Pixels, Program, SourceShape,
 };
 use vgg_wgpu::kernel::{Kernels, Step};
-use vgg_wgpu::ops::{Data, Op as _, REGISTRY, SoftmaxCrossEntropy};
+use vgg_wgpu::ops::{self, Data, Op as _, REGISTRY, SoftmaxCrossEntropy};
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{ImportOptions, Model, Tensor, Values, recognise};
 
+use crate::device;
 use crate::fixtures::{CLOSE, Case, Fixture, below, close, folder, norm, projections, uniform};
-use crate::{device, kernels};
 
 /// Relative difference of each loss of 20 steps.
 const CURVE: f64 = 1e-4;
@@ -245,8 +245,8 @@ fn cross_entropy(kernels: &Kernels, logits: &[f64], labels: &[f64]) -> (Vec<[f64
     let loss_scale = 1.0 / images as f32;
     let step = Step { images: images as u32, loss_scale, ..Step::default() };
     let variant = &op.variants(kernels.gpu().facts())[0];
-    let run = kernels::Run { op: &op, variant, step: &step, kernels, texels: false };
-    let found = run.run(&op.bindings(), &given).unwrap();
+    let run = ops::Run { op: &op, variant, step: &step, kernels, texels: false };
+    let found = run.run(&given).unwrap();
     let outcome = (0..images).map(|n| [found[4][4 * n], found[4][4 * n + 1]]).collect();
     let gradient = (0..10 * images).map(|i| found[3][i / 10 * 12 + i % 10]).collect();
     (outcome, gradient)

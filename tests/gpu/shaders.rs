@@ -13,7 +13,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner};
 use vgg_wgpu::gpu::{AdapterFacts, AdapterKind};
 use vgg_wgpu::kernel::{Binding, Dim, Source, Step, Variant};
-use vgg_wgpu::ops::REGISTRY;
+use vgg_wgpu::ops::{PROBES, REGISTRY};
 
 /// Bytes of workgroup memory and invocations of a workgroup that every adapter has.
 const WORKGROUP_BYTES: u32 = 16384;
@@ -66,7 +66,7 @@ fn shaders() -> &'static [Shader] {
             facts(AdapterKind::Integrated, None),
         ];
         let mut found = BTreeMap::new();
-        for op in REGISTRY.iter().flat_map(|entry| (entry.examples)()) {
+        for op in REGISTRY.iter().chain(PROBES).flat_map(|entry| (entry.examples)()) {
             let bindings = op.bindings();
             for variant in adapters.iter().flat_map(|facts| op.variants(facts)) {
                 let source = Source::build(&variant, &bindings, &[])

@@ -45,7 +45,7 @@ pub fn family(
             known.layers.push(layer);
             continue;
         }
-        let source = Source::build(&variant, &op.bindings())?;
+        let source = Source::build(&variant, &op.bindings(), &[])?;
         let words = spirv(&source, variant.proven).with_context(|| variant.name)?;
         let compiled = radv.compile(&words, op.bindings().len() as u32);
         let compiled = compiled.with_context(|| variant.name)?;

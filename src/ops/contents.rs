@@ -1,8 +1,8 @@
-//! What the tests put into buffers, and how they compare what comes out.
+//! What is put into buffers to try an operation, and how what comes out is compared.
 
-use vgg_wgpu::kernel::{Access, Binding, Step};
-use vgg_wgpu::ops::{Data, Op};
-use vgg_wgpu::shape::{FeatureMap, Layout};
+use super::{Data, Op};
+use crate::kernel::{Access, Binding, Step};
+use crate::shape::{FeatureMap, Layout};
 
 /// A halo that an operation should leave alone holds this.
 const HALO: f64 = 7.0;
@@ -17,9 +17,10 @@ pub struct Contents {
     pub reference: Data,
 }
 
-/// Contents of all bindings: numbers in [-1, 1], one in eight exactly zero, padding zero.
-pub fn of(op: &dyn Op, step: &Step) -> Vec<Contents> {
-    let mut state = 0x5EED;
+/// Contents of all bindings, drawn from `seed`: numbers in [-1, 1], one in eight exactly zero,
+/// padding zero.
+pub fn of(op: &dyn Op, step: &Step, seed: u64) -> Vec<Contents> {
+    let mut state = seed;
     let mut random = move || splitmix(&mut state);
     let images = step.images as usize;
     let mut contents = Vec::new();
@@ -36,7 +37,7 @@ pub fn of(op: &dyn Op, step: &Step) -> Vec<Contents> {
             Data::F(values) => Data::F(values.iter().map(|&v| f64::from(v as f32)).collect()),
             words => words,
         };
-        assert_eq!(count(&data), len, "{op:?} gives a wrong length for '{name}'");
+        debug_assert_eq!(count(&data), len, "{op:?} gives a wrong length for '{name}'");
         contents.push(Contents { reference: data.clone(), device: data });
     }
     contents
@@ -80,7 +81,8 @@ fn is_halo(layout: Layout, i: usize) -> bool {
     }
 }
 
-fn count(data: &Data) -> usize {
+/// Elements of a buffer.
+pub fn count(data: &Data) -> usize {
     match data {
         Data::F(values) => values.len(),
         Data::U(words) => words.len(),
@@ -131,13 +133,25 @@ pub fn summed(data: &Data, slots: usize) -> Data {
 pub fn first_difference(found: &Data, wanted: &Data, tolerance: f64) -> Option<usize> {
     match (found, wanted) {
         (Data::F(found), Data::F(wanted)) => {
-            let largest = wanted.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+            let largest = largest(wanted);
             let same = |(a, b): (&f64, &f64)| (a - b).abs() <= tolerance * largest;
             found.iter().zip(wanted).position(|pair| !same(pair))
         }
         (Data::U(found), Data::U(wanted)) => found.iter().zip(wanted).position(|(a, b)| a != b),
-        _ => panic!("a buffer of floats against one of words"),
+        // A buffer of one kind has no element like one of the other.
+        (Data::F(_), Data::U(_)) | (Data::U(_), Data::F(_)) => Some(0),
     }
+}
+
+/// The largest error, relative to the largest magnitude wanted: 0 of words, which are equal or wrong.
+pub fn deviation(found: &Data, wanted: &Data) -> f64 {
+    let (Data::F(found), Data::F(wanted)) = (found, wanted) else { return 0.0 };
+    let worst = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    if worst > 0.0 { worst / largest(wanted) } else { 0.0 }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |most: f64, value| most.max(value.abs()))
 }
 
 /// Element `i` for people.
@@ -148,20 +162,32 @@ pub fn element(data: &Data, i: usize) -> String {
     }
 }
 
-#[test]
-fn a_difference_is_relative_to_the_largest_and_nan_always_differs() {
-    let wanted = Data::F(vec![0.0, 100.0]);
-    assert_eq!(first_difference(&Data::F(vec![0.9, 100.0]), &wanted, 0.01), None);
-    assert_eq!(first_difference(&Data::F(vec![1.1, 100.0]), &wanted, 0.01), Some(0));
-    assert_eq!(first_difference(&Data::F(vec![0.0, f64::NAN]), &wanted, 0.01), Some(1));
-    let holes = Data::F(vec![f64::NAN, 100.0]);
-    assert_eq!(first_difference(&holes, &holes, 0.01), Some(0));
-    let words = |word| Data::U(vec![word]);
-    assert_eq!(first_difference(&words(1), &words(2), 1.0), Some(0));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn partial_sums_are_added_over_slots() {
-    let parts = Data::F(vec![1.0, 2.0, 30.0, 40.0]);
-    assert_eq!(summed(&parts, 2), Data::F(vec![31.0, 42.0]));
+    #[test]
+    fn a_difference_is_relative_to_the_largest_and_nan_always_differs() {
+        let wanted = Data::F(vec![0.0, 100.0]);
+        assert_eq!(first_difference(&Data::F(vec![0.9, 100.0]), &wanted, 0.01), None);
+        assert_eq!(first_difference(&Data::F(vec![1.1, 100.0]), &wanted, 0.01), Some(0));
+        assert_eq!(first_difference(&Data::F(vec![0.0, f64::NAN]), &wanted, 0.01), Some(1));
+        let holes = Data::F(vec![f64::NAN, 100.0]);
+        assert_eq!(first_difference(&holes, &holes, 0.01), Some(0));
+        let words = |word| Data::U(vec![word]);
+        assert_eq!(first_difference(&words(1), &words(2), 1.0), Some(0));
+    }
+
+    #[test]
+    fn partial_sums_are_added_over_slots() {
+        let parts = Data::F(vec![1.0, 2.0, 30.0, 40.0]);
+        assert_eq!(summed(&parts, 2), Data::F(vec![31.0, 42.0]));
+    }
+
+    #[test]
+    fn a_deviation_is_relative_to_the_largest() {
+        let wanted = Data::F(vec![1.0, -200.0]);
+        assert_eq!(deviation(&Data::F(vec![2.0, -200.0]), &wanted), 0.005);
+        assert_eq!(deviation(&wanted, &wanted), 0.0);
+    }
 }
