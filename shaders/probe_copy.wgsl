@@ -10,5 +10,5 @@ fn main(
     if i >= dims.quads {
         return;
     }
-    y[i] = x[i];
+    store_y(i, load_x(i));
 }
