@@ -53,9 +53,9 @@ def parse():
     flag("--slow-rounds", metavar="N", type=positive, help=text)
     text = "seconds of a turn, for as many steps as fit in [default: 1.5]"
     flag("--burst", metavar="S", type=float, default=1.5, help=text)
-    text = "3 rounds, without the peers that take minutes to start"
+    text = "3 rounds, without the slow peers: burn-wgpu and meganeura"
     flag("--quick", action="store_true", help=text)
-    text = "such peers also where nothing is required of the ratio to them"
+    text = "the slow peers on all tasks, also where nothing is required of the ratio to them"
     flag("--everywhere", action="store_true", help=text)
     text = "also ours and PyTorch at 224 px with batches of 128, for their peak memory"
     flag("--memory", action="store_true", help=text)
@@ -78,14 +78,14 @@ def parse():
         parser.error(str(error))
     if arguments.quick:
         arguments.rounds = min(arguments.rounds, 3)
-        arguments.only = [each for each in arguments.only if not each.slow]
+        arguments.only = [each for each in arguments.only if each.tasks is None]
     return arguments
 
 
 def takes_part(peer, task, arguments):
     if task == MEMORY_TASK:
         return not peer.crate
-    return not peer.slow or arguments.everywhere or (peer.name, task.name) in tasks.WANTED
+    return arguments.everywhere or peer.tasks is None or task.name in peer.tasks
 
 
 class Race:
@@ -111,10 +111,9 @@ class Race:
             self.fail(peer.name, error)
             return
         self.running[peer.name] = running
-        facts = {k: running.facts.get(k) for k in ("first_step_ms", "startup_ms", "adapter")}
+        told = ("first_step_ms", "startup_ms", "value", "adapter", "version")
+        facts = {key: running.facts[key] for key in told if key in running.facts}
         self.rows[peer.name] |= facts
-        if "version" in running.facts:
-            self.rows[peer.name]["version"] = running.facts["version"]
         print(f"  {peer.name}: first step {facts['first_step_ms']:.0f} ms", flush=True)
 
     def fail(self, name, error):

@@ -62,20 +62,22 @@ impl Task {
     /// by which the device is known to be done.
     pub fn serve<E: Display>(&self, mut step: impl FnMut() -> Result<f32, E>) -> Outcome<()> {
         let startup = milliseconds(self.start);
-        let mut timed = || -> Outcome<f64> {
+        let mut timed = || -> Outcome<(f64, f32)> {
             let start = Instant::now();
             let value = step().map_err(|error| error.to_string())?;
             match value.is_finite() {
-                true => Ok(milliseconds(start)),
+                true => Ok((milliseconds(start), value)),
                 false => Err(format!("wrong results: {value}").into()),
             }
         };
-        let first = timed()?;
-        say(format!(r#"{{"startup_ms": {startup:.1}, "first_step_ms": {first:.1}}}"#))?;
+        let (first, value) = timed()?;
+        let facts = [("startup_ms", startup), ("first_step_ms", first), ("value", value.into())];
+        let facts = facts.map(|(name, number)| format!(r#""{name}": {number}"#)).join(", ");
+        say(format!("{{{facts}}}"))?;
         for line in std::io::stdin().lock().lines() {
             let steps: usize = line?.trim().parse()?;
-            let times: Vec<f64> = (0..steps).map(|_| timed()).collect::<Outcome<_>>()?;
-            say(format!(r#"{{"ms": {times:?}}}"#))?;
+            let times: Outcome<Vec<f64>> = (0..steps).map(|_| Ok(timed()?.0)).collect();
+            say(format!(r#"{{"ms": {:?}}}"#, times?))?;
         }
         Ok(())
     }

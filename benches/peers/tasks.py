@@ -67,8 +67,8 @@ class Peer:
     # Its argument after the task's.
     backend: str | None = None
     tuned: bool = False
-    # Minutes to its first step: measured only where something is required, unless asked for.
-    slow: bool = False
+    # Slow ones are measured on these tasks only, unless asked for.
+    tasks: tuple[str, ...] | None = None
     note: str = ""
 
     def command(self, task, programs, python, threads):
@@ -95,6 +95,7 @@ APPROXIMATE = (
     "meganeura has no dropout, whose masks are drawn on the host here; its backward pass of max "
     "pooling is an approximation: a gradient goes in quarters to four inputs, not to the largest"
 )
+SMALL = ("224x8", "96x32", "32x32")
 LAST = "allocator tuned, channels-last"
 PEERS = [
     OURS,
@@ -103,8 +104,8 @@ PEERS = [
     Peer("torch-channels-last", variant=LAST, tuned=True, **TORCH | {"backend": "channels-last"}),
     Peer("burn-flex", variant="flex (CPU), allocator tuned", backend="flex", tuned=True, **BURN),
     Peer("candle", variant="CPU, allocator tuned", tuned=True, **CANDLE),
-    Peer("meganeura", variant="Vulkan", note=APPROXIMATE, **MEGANEURA),
-    Peer("burn-wgpu", variant="wgpu", backend="wgpu", slow=True, **BURN),
+    Peer("meganeura", variant="Vulkan", note=APPROXIMATE, tasks=SMALL, **MEGANEURA),
+    Peer("burn-wgpu", variant="wgpu", backend="wgpu", tasks=SMALL, **BURN),
 ]
 
 # (peer, task): the least ratio of our speed to the peer's that is required, and the goal.

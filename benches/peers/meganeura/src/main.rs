@@ -68,7 +68,7 @@ impl Builder {
             x = self.graph.max_pool_2d(x, n, c, size, size, 2, 2, 2, 0);
             side /= 2;
         }
-        inputs *= side * side;
+        inputs *= task.last_side().pow(2);
         x = self.graph.reshape(x, &[self.batch, inputs]);
         for (i, outputs) in DENSE.into_iter().enumerate() {
             x = self.dense(x, inputs, outputs);
