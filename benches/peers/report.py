@@ -92,6 +92,10 @@ def markdown(results):
         lines = [row(each, task["name"]) for each in task["rows"]]
         title = f"**{task['title']}**, {significant(task['gflop'])} GFLOP a step"
         parts.append(f"{title}\n\n{table(COLUMNS, lines)}")
+        share = memory_share(task)
+        if task["name"] == tasks.MEMORY_TASK.name and share:
+            limit = f"(required: under {tasks.MEMORY_SHARE})"
+            parts.append(f"Our peak memory to that of PyTorch as installed: {share:.2f} {limit}.")
     if "start" in results:
         parts.append(start_table(results["start"]))
     notes = {each["peer"]: each["note"] for each in rows if each["note"] and "error" not in each}
