@@ -87,7 +87,7 @@ def markdown(results):
     line = f"{machine['processor']}, {machine['threads']} threads, {machine['system']}"
     if adapter:
         line += f"; {adapter['name']}, {adapter['driver']}"
-    parts.append(f"{line}; {machine['date']}; {results['rounds']} rounds.")
+    parts.append(f"{line}; {machine['date']}; rounds: {results['rounds']}.")
     for task in results["tasks"]:
         lines = [row(each, task["name"]) for each in task["rows"]]
         title = f"**{task['title']}**, {significant(task['gflop'])} GFLOP a step"
