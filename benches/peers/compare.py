@@ -26,8 +26,6 @@ from tasks import MEMORY_TASK, OURS, PEERS, ROOT, TASKS
 MOST_STEPS = 20
 # A burst of ours that ended longer ago is no neighbour of a peer's: ours takes another one.
 FRESH_SECONDS = 20
-# Peers that take longer than this for a step take part in the first --slow-rounds only.
-SLOW_STEP_MS = 2500
 # With an empty shader cache.
 STARTS = 3
 
@@ -49,7 +47,7 @@ def parse():
     flag(
         "--rounds", metavar="N", type=positive, default=7, help="turns of each program [default: 7]"
     )
-    text = "turns of those that take seconds a step [default: as many as the others]"
+    text = "turns of peers that take seconds a step [default: as many as the others]"
     flag("--slow-rounds", metavar="N", type=positive, help=text)
     text = "seconds of a turn, for as many steps as fit in [default: 1.5]"
     flag("--burst", metavar="S", type=float, default=1.5, help=text)
@@ -148,7 +146,7 @@ class Race:
         self.our_last = None
         self.our_turn()
         for name in [each for each in self.running if each != OURS.name]:
-            slow = self.running[name].last_ms > SLOW_STEP_MS
+            slow = self.running[name].last_ms > programs.SLOW_STEP_MS
             if slow and number >= (self.arguments.slow_rounds or self.arguments.rounds):
                 continue
             ours, theirs = self.our_turn(), self.turn(name)
