@@ -4,4 +4,5 @@
 
 mod checks;
 mod machine;
+mod peers;
 mod setup;
