@@ -6,7 +6,8 @@ use super::lower::{Home, Lowering, Saved, slices};
 use crate::ops::{
     self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, DenseBackwardData, DenseBackwardWeights,
-    DropoutBackward, MaxPoolBackward, SumPartials, WinogradBackwardData, WinogradFilter,
+    DropoutBackward, MaxPoolBackward, SumPartials, WinogradBackwardData, WinogradBackwardWeights,
+    WinogradFilter, WinogradFilterGradient,
 };
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
@@ -127,13 +128,23 @@ impl Lowering<'_> {
         let saved = self.saved[i];
         let first = i == 0;
         let dy_map = output.with_halo(usize::from(!first));
-        let weights = ConvBackwardWeights::new(input.with_halo(1), dy_map, self.setting.facts);
         let layout = Layout::Filter { c, k };
-        let slots = weights.slots;
-        let partial = self.arena(name, "partial sums", Layout::Flat(slots * layout.len(1)));
-        self.node(name, weights, &[saved.input, dy, partial]);
         let grad = self.gradient_of(name, saved.parameter, layout);
-        self.node(name, SumPartials { grad: layout, slots }, &[partial, grad]);
+        let (x_map, facts) = (input.with_halo(1), self.setting.facts);
+        if self.setting.tile("backward_weights", x_map, dy_map).is_some() {
+            let images = self.setting.images;
+            let weights = WinogradBackwardWeights::new(x_map, dy_map, images, facts);
+            let slots = weights.slots;
+            let partial = self.arena(name, "partial sums", weights.partial());
+            self.node(name, weights, &[saved.input, dy, partial]);
+            self.node(name, WinogradFilterGradient { c, k, slots }, &[partial, grad]);
+        } else {
+            let weights = ConvBackwardWeights::new(x_map, dy_map, facts);
+            let slots = weights.slots;
+            let partial = self.arena(name, "partial sums", Layout::Flat(slots * layout.len(1)));
+            self.node(name, weights, &[saved.input, dy, partial]);
+            self.node(name, SumPartials { grad: layout, slots }, &[partial, grad]);
+        }
         if first {
             return dy;
         }

@@ -24,6 +24,7 @@ mod softmax;
 mod tiles;
 mod verify;
 mod winograd;
+mod winograd_weights;
 
 use std::fmt::Debug;
 
@@ -54,6 +55,7 @@ pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
 pub use winograd::{Tile, WinogradBackwardData, WinogradFilter, WinogradForward};
+pub use winograd_weights::{WinogradBackwardWeights, WinogradFilterGradient};
 
 /// An operation of a certain shape.
 pub trait Op: Debug + Send + Sync {
@@ -127,6 +129,8 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "winograd_filter", examples: winograd::filter_examples },
     Entry { name: "winograd_forward", examples: winograd::forward_examples },
     Entry { name: "winograd_backward_data", examples: winograd::backward_examples },
+    Entry { name: "winograd_backward_weights", examples: winograd_weights::examples },
+    Entry { name: "winograd_filter_gradient", examples: winograd_weights::gradient_examples },
     Entry { name: "sum_partials", examples: conv_weights::sum_examples },
     Entry { name: "maxpool_forward", examples: maxpool::forward_examples },
     Entry { name: "maxpool_backward", examples: maxpool::backward_examples },

@@ -43,6 +43,8 @@ kernel_tests! {
     winograd_filter
     winograd_forward
     winograd_backward_data
+    winograd_backward_weights
+    winograd_filter_gradient
     sum_partials
     maxpool_forward
     maxpool_backward
