@@ -1,84 +1,12 @@
 // Gradient of a dense layer's weights and bias, for the panels of outputs that are bound:
 //   grad[c, k] = (accumulate ? grad[c, k] : 0) + sum over n of x[n, c] * dy[n, k]
-// and for the bias, the row after the last input, the sum of dy; in registers, for adapters that run
-// a subgroup as one CPU vector.
-// x: (n, in_quads) vec4; dy: (n, out_quads) vec4, of which quads from first_quad on belong to the
-// bound panels; grad: (panels, inputs + 1, 8) vec4.
-// An invocation computes one quad of outputs for 4 QUADS inputs. The inputs of LANES images are loaded
-// once a subgroup, each lane another image, and broadcast from a constant lane below LANES.
-// Grid: ceil(in_quads / QUADS) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
-@compute @workgroup_size(GROUP)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
-    @builtin(subgroup_invocation_id) subgroup_lane: u32,
-) {
-    let d = dims;
-    let inputs = d.in_quads * 4u;
-    let rows = (d.in_quads + QUADS - 1u) / QUADS;
-    let group = group_index(workgroup, workgroups);
-    let wanted = group / rows * GROUP + invocation;
-    if group / rows * GROUP >= d.panels * 8u {
-        return;
+// grad: (panels, inputs + 1, 8) vec4. Method: common/dense_weights_shuffle.wgsl.
+fn finish(at: u32, gradient: vec4<f32>) {
+    var value = gradient;
+    if step.accumulate == 1u {
+        value += load_grad(at);
     }
-    let quad = min(wanted, d.panels * 8u - 1u);
-    let first = group % rows * QUADS;
-    let out = d.first_quad + quad;
-    let used = select(0.0, 1.0, out < d.out_quads);
-    let column = min(out, d.out_quads - 1u);
-    let lane = subgroup_lane % LANES;
-    //@ for q in range(QUADS)
-    let c_${q} = min(first + ${q}u, d.in_quads - 1u);
-    //@ for e in range(4)
-    var sum_${q}_${e} = vec4<f32>();
-    //@ endfor
-    //@ endfor
-    var bias = vec4<f32>();
-    for (var n = 0u; n < step.images; n += LANES) {
-        //@ for q in range(QUADS)
-        let in_${q} = load_x(min(n + lane, step.images - 1u) * d.in_quads + c_${q});
-        //@ endfor
-        //@ for i in range(LANES)
-        let gradient_${i} = load_dy(min(n + ${i}u, step.images - 1u) * d.out_quads + column)
-            * select(0.0, used, n + ${i}u < step.images);
-        bias += gradient_${i};
-        //@ endfor
-        // One input at a time keeps its sums in registers.
-        //@ for q in range(QUADS)
-        //@ for e in range(4)
-        //@ for i in range(LANES)
-        sum_${q}_${e} = fma(
-            vec4<f32>(subgroupShuffle(in_${q}[${e}], ${i}u)), gradient_${i}, sum_${q}_${e}
-        );
-        //@ endfor
-        //@ endfor
-        //@ endfor
-    }
-    if wanted != quad {
-        return;
-    }
-    let base = quad / 8u * (inputs + 1u) * 8u + quad % 8u;
-    let old = step.accumulate == 1u;
-    //@ for q in range(QUADS)
-    if first + ${q}u < d.in_quads {
-        //@ for e in range(4)
-        {
-            let at = base + ((first + ${q}u) * 4u + ${e}u) * 8u;
-            var value = sum_${q}_${e};
-            if old {
-                value += load_grad(at);
-            }
-            store_grad(at, value);
-        }
-        //@ endfor
-    }
-    //@ endfor
-    if first == 0u {
-        let at = base + inputs * 8u;
-        if old {
-            bias += load_grad(at);
-        }
-        store_grad(at, bias);
-    }
+    store_grad(at, value);
 }
+
+//@ include "common/dense_weights_shuffle.wgsl"

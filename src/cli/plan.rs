@@ -94,6 +94,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
         momentum: args.momentum > 0.0,
         freeze_features: args.freeze.is_some(),
         ghost_batch: args.network.ghost_batch_norm,
+        update_in_place: true,
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;

@@ -109,6 +109,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         momentum: learning.momentum > 0.0,
         freeze_features: learning.freeze.is_some(),
         ghost_batch: args.network.ghost_batch_norm,
+        update_in_place: true,
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;

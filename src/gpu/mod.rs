@@ -150,7 +150,7 @@ impl Gpu {
         }
     }
 
-    fn refused(&self, what: &str, message: String) -> GpuError {
+    pub(crate) fn refused(&self, what: &str, message: String) -> GpuError {
         GpuError::Refused { adapter: self.facts.name.clone(), what: what.to_owned(), message }
     }
 }

@@ -5,9 +5,9 @@ use super::Layer;
 use super::lower::{Home, Lowering, Saved, slices};
 use crate::ops::{
     self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
-    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, DenseBackwardData, DenseBackwardWeights,
-    DropoutBackward, MaxPoolBackward, SumPartials, WinogradBackwardData, WinogradBackwardWeights,
-    WinogradFilter, WinogradFilterGradient,
+    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, DenseBackwardData, DenseBackwardUpdate,
+    DenseBackwardWeights, DropoutBackward, MaxPoolBackward, SumPartials, WinogradBackwardData,
+    WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
 };
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
@@ -24,11 +24,16 @@ impl Lowering<'_> {
                     self.node(name, op, &[gradient]);
                 }
                 Layer::Dense { inputs, outputs, flattened, .. } => {
-                    self.dense_weights(name, saved, gradient, inputs, outputs);
-                    if frozen && flattened.is_some() {
+                    let dy = gradient;
+                    let last = frozen && flattened.is_some();
+                    if !last {
+                        gradient = self.dense_data(name, saved, dy, inputs, outputs);
+                    }
+                    // After the gradient of the data, which reads the weights as they were.
+                    self.dense_weights(name, saved, dy, inputs, outputs);
+                    if last {
                         return;
                     }
-                    gradient = self.dense_data(name, saved, gradient, inputs, outputs);
                 }
                 Layer::AvgPool { input, output } => {
                     let dx = self.map(name, "input gradient", input);
@@ -72,8 +77,15 @@ impl Lowering<'_> {
     ) {
         let slices = slices(inputs, outputs, self.setting.facts.max_binding);
         for (i, slice) in slices.into_iter().enumerate() {
-            let grad = self.gradient_of(name, saved.parameter + i, slice.weights());
-            self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);
+            let parameter = saved.parameter + i;
+            if self.setting.in_place {
+                let home = Home::Parameter(parameter);
+                let w = self.tensor(String::new(), slice.weights(), home);
+                self.node(name, DenseBackwardUpdate { slice }, &[saved.input, dy, w]);
+            } else {
+                let grad = self.gradient_of(name, parameter, slice.weights());
+                self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);
+            }
         }
     }
 

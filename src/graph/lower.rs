@@ -101,18 +101,27 @@ pub struct Parameter {
     pub layout: Layout,
     /// The first output held, where a dense layer is cut.
     pub first: usize,
-    /// False if it is frozen: it gets no gradient.
+    /// False if it is frozen.
     pub trained: bool,
+    /// True if its gradient is stored: of what is trained, but for what is updated in place.
+    pub gradient: bool,
 }
 
 /// The parameters of a network in order, dense layers cut so that each fits a binding of
-/// `max_binding` bytes. With `frozen` only those of dense layers are trained.
-pub fn parameters(network: &Architecture, max_binding: u64, frozen: bool) -> Vec<Parameter> {
+/// `max_binding` bytes. With `frozen` only those of dense layers are trained; with `in_place` these
+/// have no gradients.
+pub fn parameters(
+    network: &Architecture,
+    max_binding: u64,
+    frozen: bool,
+    in_place: bool,
+) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     for (name, layer) in network.layers() {
         let one = |layout, first, trained| {
             let layer = name.clone();
-            Parameter { layer, layout, first, trained }
+            let gradient = trained && !(in_place && matches!(layout, Layout::Panels { .. }));
+            Parameter { layer, layout, first, trained, gradient }
         };
         match layer {
             Layer::Conv { input, output, .. } => {
@@ -137,7 +146,7 @@ pub fn statistics(network: &Architecture) -> Vec<Parameter> {
     let of = |(layer, kind)| match kind {
         Layer::BatchNorm { map } => {
             let layout = ops::statistics(map.channels);
-            Some(Parameter { layer, layout, first: 0, trained: false })
+            Some(Parameter { layer, layout, first: 0, trained: false, gradient: false })
         }
         _ => None,
     };
@@ -163,6 +172,8 @@ pub struct Setting<'a> {
     pub pass: Pass,
     /// True if only dense layers are trained: the others run as in inference.
     pub frozen: bool,
+    /// True if dense layers are updated as their gradients are computed.
+    pub in_place: bool,
     /// Images that most launches have.
     pub images: usize,
     /// The adapter.

@@ -9,7 +9,7 @@ use super::source::{Format, Reads};
 use super::{Architecture, GraphError, ImageSource, ResizeFilter};
 use crate::gpu::{AdapterFacts, Buffer, BufferRange, Gpu};
 use crate::kernel::{Kernels, Variant};
-use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
+use crate::ops::{self, DenseBackwardUpdate, Op, SgdMomentumUpdate, SgdUpdate};
 
 /// How a [`Network`] is laid out.
 #[derive(Debug, Clone)]
@@ -30,6 +30,10 @@ pub struct NetworkOptions {
     /// Images that a batch normalisation takes the statistics of in training, or `None` for the
     /// whole batch (Hoffer et al., "Train longer, generalize better", arXiv:1705.08741, section 4).
     pub ghost_batch: Option<usize>,
+    /// True if dense layers may be updated as their gradients are computed: where a batch is one
+    /// micro-batch, SGD has no momentum, and the adapter gains by it. Their gradients are then never
+    /// stored, and cannot be read.
+    pub update_in_place: bool,
     /// Kernel variants to prefer, by name.
     pub variants: Vec<String>,
 }
@@ -44,6 +48,7 @@ impl Default for NetworkOptions {
             momentum: false,
             freeze_features: false,
             ghost_batch: None,
+            update_in_place: false,
             variants: Vec::new(),
         }
     }
@@ -80,15 +85,19 @@ pub fn plan(
     facts: &AdapterFacts,
 ) -> Result<MemoryPlan, GraphError> {
     let frozen = options.freeze_features;
-    let parameters = lower::parameters(architecture, facts.max_binding, frozen);
-    let places = plan::place_parameters(&parameters, facts);
-    let trained = plan::trained(&parameters, &places);
-    let of_trained = places.buffers.iter().zip(trained).filter(|(_, trained)| *trained);
-    let gradients = of_trained.map(|(bytes, _)| bytes).sum();
-    let graphs = graphs(architecture, options, facts);
+    let parameters = |in_place| {
+        let parameters = lower::parameters(architecture, facts.max_binding, frozen, in_place);
+        let places = plan::place_parameters(&parameters, facts);
+        let with = plan::with_gradients(&parameters, &places);
+        let gradients = places.buffers.iter().zip(with).filter(|(_, with)| *with);
+        (places.bytes(), gradients.map(|(bytes, _)| bytes).sum::<u64>())
+    };
+    let (bytes, gradients) = parameters(false);
+    let graphs = |images| graphs(architecture, options, images, facts);
     let mut plan = MemoryPlan {
         micro_batch: 0,
-        parameters: places.bytes(),
+        in_place: false,
+        parameters: bytes,
         gradients: if options.train { gradients } else { 0 },
         momentum: if options.train && options.momentum { gradients } else { 0 },
         statistics: plan::place_parameters(&lower::statistics(architecture), facts).bytes(),
@@ -100,18 +109,27 @@ pub fn plan(
     let normalises = architecture.batch_norm() && options.train && !frozen;
     let whole = normalises.then(|| options.ghost_batch.unwrap_or(batch));
     let budget = Budget { batch, micro_batch, whole, memory };
-    let arena = |images| merged(&graphs, images, facts).iter().sum::<u64>();
+    let arena = |images| merged(&graphs(images), images, facts).iter().sum::<u64>();
     let too_large = |images: usize| {
+        let graphs = graphs(images);
         let largest = graphs.iter().filter_map(|g| plan::exceeds_binding(g, images, facts));
         largest.max_by_key(|(_, bytes)| *bytes)
     };
     plan.micro_batch = plan::choose_micro_batch(&budget, plan.fixed(), facts, arena, too_large)?;
     plan.arena = arena(plan.micro_batch);
+    plan.in_place = options.update_in_place
+        && options.train
+        && !options.momentum
+        && plan.micro_batch >= batch
+        && DenseBackwardUpdate::suits(facts);
+    if plan.in_place {
+        (plan.parameters, plan.gradients) = parameters(true);
+    }
     let unshared = |graph: &Graph| {
         let tensors = graph.tensors.iter().filter(|tensor| tensor.home == Home::Arena);
         tensors.map(|tensor| tensor.layout.bytes(plan.micro_batch)).sum::<u64>()
     };
-    plan.arena_unshared = graphs.iter().map(unshared).max().unwrap_or(0);
+    plan.arena_unshared = graphs(plan.micro_batch).iter().map(unshared).max().unwrap_or(0);
     Ok(plan)
 }
 
@@ -119,6 +137,7 @@ pub fn plan(
 fn graphs(
     architecture: &Architecture,
     options: &NetworkOptions,
+    images: usize,
     facts: &AdapterFacts,
 ) -> Vec<Graph> {
     let shape =
@@ -127,8 +146,10 @@ fn graphs(
     let format = Format::Bytes(ResizeFilter::Bilinear);
     let source = Reads { shape, format, shards: &[(0, 1)] };
     let passes: &[Pass] = if options.train { &[Pass::Infer, Pass::Train] } else { &[Pass::Infer] };
-    let lower =
-        |&pass: &Pass| lower::lower(&setting(architecture, options, pass, 1, facts), source);
+    let lower = |&pass: &Pass| {
+        // Updates in place or not, the arena is the same.
+        lower::lower(&setting(architecture, options, pass, (images, false), facts), source)
+    };
     passes.iter().map(lower).collect()
 }
 
@@ -136,11 +157,11 @@ fn setting<'a>(
     network: &'a Architecture,
     options: &'a NetworkOptions,
     pass: Pass,
-    images: usize,
+    (images, in_place): (usize, bool),
     facts: &'a AdapterFacts,
 ) -> Setting<'a> {
     let (frozen, variants) = (options.freeze_features, options.variants.as_slice());
-    Setting { network, pass, frozen, images, facts, variants }
+    Setting { network, pass, frozen, in_place, images, facts, variants }
 }
 
 /// Sizes of the buffers in which any one of the graphs fits.
@@ -169,15 +190,20 @@ impl Network {
         let facts = gpu.facts().clone();
         let plan = plan(&architecture, &options, &facts)?;
         let frozen = options.freeze_features;
-        let parameters = lower::parameters(&architecture, facts.max_binding, frozen);
+        let in_place = plan.in_place;
+        let parameters = lower::parameters(&architecture, facts.max_binding, frozen, in_place);
         let places = plan::place_parameters(&parameters, &facts);
         let norms = lower::statistics(&architecture);
         let norm_places = plan::place_parameters(&norms, &facts);
-        let sizes = merged(&graphs(&architecture, &options, &facts), plan.micro_batch, &facts);
+        let sizes = merged(
+            &graphs(&architecture, &options, plan.micro_batch, &facts),
+            plan.micro_batch,
+            &facts,
+        );
         let all = |label: &str, sizes: &[u64]| -> Result<Vec<Buffer>, GraphError> {
             sizes.iter().map(|&size| Ok(gpu.tensors(label, size)?)).collect()
         };
-        let trained = plan::trained(&parameters, &places);
+        let trained = plan::with_gradients(&parameters, &places);
         let like_weights = |label: &str, wanted: bool| -> Result<Vec<Option<Buffer>>, GraphError> {
             let buffer = |(&size, &trained)| {
                 let buffer = (wanted && trained).then(|| gpu.tensors(label, size)).transpose();
@@ -262,7 +288,7 @@ impl Network {
     }
 
     /// The gradient of parameter `i` from the last training step, stored like the parameter; `None`
-    /// of a frozen one.
+    /// of a frozen one and of one that is updated in place.
     ///
     /// # Errors
     /// [`GraphError::NotForTraining`], or [`GraphError::Gpu`] if the device fails.
@@ -312,7 +338,8 @@ impl Network {
         let facts = self.gpu().facts();
         let images = self.plan.micro_batch;
         let ranges = source.ranges();
-        let setting = setting(&self.architecture, &self.options, pass, images, facts);
+        let setting =
+            setting(&self.architecture, &self.options, pass, (images, self.plan.in_place), facts);
         let reads = Reads { shape: source.shape, format: source.format, shards: &ranges };
         let graph = lower::lower(&setting, reads);
         let words = source.tables(self.architecture.input());
@@ -321,7 +348,7 @@ impl Network {
         let arena = plan::place(&graph, images, facts);
         let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
             (Home::Parameter(i), _) => self.weights_of(i),
-            (Home::Gradient(i), _) => self.gradients_of(i).expect("only what is trained has one"),
+            (Home::Gradient(i), _) => self.gradients_of(i).expect("it has one"),
             (Home::Statistics(i), _) => self.statistics_of(i),
             (Home::Pixels(i), _) => source.shards[i].2.whole(),
             (Home::Tables, _) => tables.whole(),

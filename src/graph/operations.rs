@@ -33,6 +33,7 @@ pub fn operations(
         network: architecture,
         pass: if options.train { Pass::Train } else { Pass::Infer },
         frozen: options.freeze_features,
+        in_place: plan.in_place,
         images: plan.micro_batch,
         facts,
         variants: &options.variants,

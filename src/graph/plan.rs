@@ -126,8 +126,8 @@ fn lowest_free(
     fits.then_some(Place { buffer, offset, size: span.size })
 }
 
-/// Places the parameters one after another, those that are trained in other buffers than those that
-/// are not; gradients and momentum have the same places in buffers of their own.
+/// Places the parameters one after another, those with gradients in other buffers than those without;
+/// gradients and momentum have the same places in buffers of their own.
 pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena {
     let align = facts.storage_alignment.max(16);
     let mut arena = Arena::default();
@@ -135,7 +135,7 @@ pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena
     for parameter in parameters {
         let size = parameter.layout.bytes(1).next_multiple_of(align);
         let fits = |end: &u64| end + size <= facts.max_tensors;
-        let other_kind = before.replace(parameter.trained) != Some(parameter.trained);
+        let other_kind = before.replace(parameter.gradient) != Some(parameter.gradient);
         if other_kind || !arena.buffers.last().is_some_and(fits) {
             arena.buffers.push(0);
         }
@@ -147,15 +147,15 @@ pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena
     arena
 }
 
-/// For each buffer of `places` whether the parameters in it are trained.
-pub fn trained(parameters: &[Parameter], places: &Arena) -> Vec<bool> {
-    let mut trained = vec![false; places.buffers.len()];
+/// For each buffer of `places` whether the parameters in it have gradients.
+pub fn with_gradients(parameters: &[Parameter], places: &Arena) -> Vec<bool> {
+    let mut with = vec![false; places.buffers.len()];
     for (parameter, place) in parameters.iter().zip(&places.places) {
         if let Some(place) = place {
-            trained[place.buffer] = parameter.trained;
+            with[place.buffer] = parameter.gradient;
         }
     }
-    trained
+    with
 }
 
 /// The tensor of `graph` that needs most in one binding for `images` images, if that is more than
@@ -175,6 +175,8 @@ pub fn exceeds_binding(
 pub struct MemoryPlan {
     /// Images in a micro-batch.
     pub micro_batch: usize,
+    /// True if dense layers are updated as their gradients are computed: these are never stored.
+    pub in_place: bool,
     /// Bytes of parameters.
     pub parameters: u64,
     /// Bytes of gradients of parameters.

@@ -207,7 +207,7 @@ impl Program {
         recorder: &mut Recorder<'_>,
         mut after: impl FnMut(usize, usize, &mut Recorder<'_>) -> Result<(), GraphError>,
     ) -> Result<(), GraphError> {
-        self.check(batch)?;
+        self.check(network, batch)?;
         for base in (0..batch.count).step_by(self.micro_batch) {
             let images = self.micro_batch.min(batch.count - base) as u32;
             let step = Step {
@@ -238,8 +238,15 @@ impl Program {
         Ok(())
     }
 
-    fn check(&self, batch: &Batch) -> Result<(), GraphError> {
+    fn check(&self, network: &Network, batch: &Batch) -> Result<(), GraphError> {
         let count = self.source.count();
+        let in_place = self.pass == Pass::Train && network.plan().in_place;
+        if in_place && batch.count > self.micro_batch {
+            return Err(GraphError::Images {
+                found: format!("a batch of {}", batch.count),
+                expected: format!("at most {}, as the network updates in place", self.micro_batch),
+            });
+        }
         if batch.count == 0 || batch.first + batch.count > count {
             return Err(GraphError::Images {
                 found: format!("a batch of {} from {}", batch.count, batch.first),

@@ -68,6 +68,12 @@ impl Kernels {
         bindings: &[Binding],
         buffers: &[BufferRange],
     ) -> Result<Launch, KernelError> {
+        if let Some(range) = buffers.iter().find(|r| r.offset + r.size > r.buffer.size()) {
+            // wgpu would notice of a buffer, but of texels only this is known.
+            let (end, size) = (range.offset + range.size, range.buffer.size());
+            let message = format!("a range that ends at {end} of {size} bytes");
+            return Err(self.gpu.refused(variant.name, message).into());
+        }
         let homes = homes(buffers);
         let compiled = self.compile(variant, bindings, &homes)?;
         let gpu = &self.gpu;

@@ -24,6 +24,10 @@ const COMMON: &[(&str, &str)] = &[
     ("common/winograd_shuffle.wgsl", include_str!("../../shaders/common/winograd_shuffle.wgsl")),
     ("common/conv_shuffle.wgsl", include_str!("../../shaders/common/conv_shuffle.wgsl")),
     ("common/conv_tiled.wgsl", include_str!("../../shaders/common/conv_tiled.wgsl")),
+    (
+        "common/dense_weights_shuffle.wgsl",
+        include_str!("../../shaders/common/dense_weights_shuffle.wgsl"),
+    ),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
     ("common/slots.wgsl", include_str!("../../shaders/common/slots.wgsl")),
     ("common/dropout.wgsl", include_str!("../../shaders/common/dropout.wgsl")),

@@ -71,11 +71,11 @@ impl Slice {
         self.inputs / 4
     }
 
-    fn flop(&self) -> u64 {
+    pub(super) fn flop(&self) -> u64 {
         (2 * self.inputs * self.count) as u64
     }
 
-    fn dims(&self, flag: Option<(&'static str, bool)>) -> Vec<(&'static str, Dim)> {
+    pub(super) fn dims(&self, flag: Option<(&'static str, bool)>) -> Vec<(&'static str, Dim)> {
         let mut dims = vec![
             ("in_quads", Dim::U(self.in_quads() as u32)),
             ("out_quads", Dim::U(self.outputs.div_ceil(4) as u32)),
@@ -106,6 +106,24 @@ fn shuffle_constants(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
 
 fn per_images(images: u32, lanes: Lanes) -> Vec<(&'static str, u32)> {
     vec![("IMAGES", images), ("LANES", lanes.shared), ("GROUP", lanes.group)]
+}
+
+/// How the shuffle variants of a gradient of weights cut the work.
+pub(super) struct WeightsShuffle {
+    pub constants: Vec<(&'static str, u32)>,
+    pub grid: Grid,
+    pub supported: Result<(), String>,
+}
+
+impl WeightsShuffle {
+    pub(super) fn of(slice: Slice, facts: &AdapterFacts) -> Self {
+        let (lanes, supported) = shuffle_constants(facts);
+        let quads = slice.in_quads().min(8) as u32;
+        let rows = blocks(slice.in_quads(), quads);
+        let constants = vec![("QUADS", quads), ("LANES", lanes.shared), ("GROUP", lanes.group)];
+        let grid = Grid::fixed(rows * blocks(slice.panels() * PANEL / 4, lanes.group));
+        Self { constants, grid, supported }
+    }
 }
 
 fn blocks(items: usize, size: u32) -> u64 {
@@ -266,11 +284,9 @@ impl Op for DenseBackwardWeights {
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.slice.dims(None);
-        let (lanes, supported) = shuffle_constants(facts);
         let panels = self.slice.panels();
         let tiled = DenseTile::OF_INPUTS.count(self.slice.inputs + 1) * panels;
-        let quads = self.slice.in_quads().min(8) as u32;
-        let rows = blocks(self.slice.in_quads(), quads);
+        let shuffle = WeightsShuffle::of(self.slice, facts);
         let mut variants = vec![
             variant! {
                 "dense_backward_weights_tiled",
@@ -282,11 +298,11 @@ impl Op for DenseBackwardWeights {
             },
             variant! {
                 "dense_backward_weights_shuffle",
-                constants: vec![("QUADS", quads), ("LANES", lanes.shared), ("GROUP", lanes.group)],
+                constants: shuffle.constants,
                 dims,
-                grid: Grid::fixed(rows * blocks(panels * PANEL / 4, lanes.group)),
+                grid: shuffle.grid,
                 proven: true,
-                supported,
+                supported: shuffle.supported,
             },
         ];
         prefer_shuffle(&mut variants, facts);
@@ -324,7 +340,7 @@ impl Op for DenseBackwardWeights {
 }
 
 /// Smallest, odd, about the tiles of 4, 16 and 32, slices, and layers of VGG's classifier.
-fn slices() -> Vec<Slice> {
+pub(super) fn slices() -> Vec<Slice> {
     let sizes = [(4, 1), (8, 10), (12, 31), (16, 32), (20, 33), (36, 97), (128, 64), (512, 256)];
     let mut slices: Vec<_> =
         sizes.iter().map(|&(inputs, outputs)| Slice::whole(inputs, outputs)).collect();

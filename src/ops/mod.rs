@@ -9,6 +9,7 @@ pub mod contents;
 mod conv;
 mod conv_weights;
 mod dense;
+mod dense_update;
 mod dropout;
 mod fill_halo;
 mod input;
@@ -41,6 +42,7 @@ pub use ceiling::{Bound, Ceilings, ceilings};
 pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
 pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
+pub use dense_update::DenseBackwardUpdate;
 pub use dropout::{DropoutBackward, DropoutForward};
 pub use fill_halo::FillHalo;
 pub use input::{Pictures, Shard};
@@ -146,6 +148,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "dense_forward", examples: dense::forward_examples },
     Entry { name: "dense_backward_data", examples: dense::backward_data_examples },
     Entry { name: "dense_backward_weights", examples: dense::backward_weights_examples },
+    Entry { name: "dense_backward_update", examples: dense_update::examples },
     Entry { name: "dropout_forward", examples: dropout::forward_examples },
     Entry { name: "dropout_backward", examples: dropout::backward_examples },
     Entry { name: "softmax_cross_entropy", examples: softmax::examples },

@@ -206,7 +206,7 @@ pub(super) fn uniform_examples() -> Vec<Box<dyn Op>> {
         Layout::Panels { inputs: 4, outputs: 1 },
         Layout::Panels { inputs: 12, outputs: 33 },
         Layout::Panels { inputs: 260, outputs: 96 },
-        Layout::Flat(65),
+        Layout::Flat(68),
     ];
     let op = |(layout, seed)| Box::new(ProbeUniform { layout, bound: 0.3, seed }) as _;
     layouts.into_iter().zip(0..).map(op).collect()

@@ -221,6 +221,16 @@ impl Tile {
         }
     }
 
+    /// Transformed filters in `[-1, 1]`, those of padding zero.
+    fn any_filters(self, rows: usize, outputs: usize, random: &mut dyn FnMut() -> f64) -> Data {
+        let value = |i: usize| {
+            let (row, output) = (i / padded(outputs) % padded(rows), i % padded(outputs));
+            let value = 2.0 * random() - 1.0;
+            if row < rows && output < outputs { value } else { 0.0 }
+        };
+        Data::F((0..self.filters(rows, outputs).len(1)).map(value).collect())
+    }
+
     /// Rounding of a sum of `terms` products whose factors were transformed.
     fn tolerance(self, channels: usize) -> f64 {
         let factor = if self == Self::Two { 2.0 } else { 8.0 };
@@ -345,6 +355,11 @@ impl Op for WinogradForward {
     fn tolerance(&self, _images: u64) -> f64 {
         self.tile.tolerance(self.input.channels)
     }
+
+    fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+        let (c, k) = (self.input.channels, self.output.channels);
+        (name == "u").then(|| self.tile.any_filters(c, k, random))
+    }
 }
 
 impl Op for WinogradBackwardData {
@@ -393,6 +408,11 @@ impl Op for WinogradBackwardData {
 
     fn tolerance(&self, _images: u64) -> f64 {
         self.tile.tolerance(self.dy.channels)
+    }
+
+    fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+        let (k, c) = (self.dy.channels, self.dx.channels);
+        (name == "u").then(|| self.tile.any_filters(k, c, random))
     }
 }
 

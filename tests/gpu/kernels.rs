@@ -60,6 +60,7 @@ kernel_tests! {
     dense_forward
     dense_backward_data
     dense_backward_weights
+    dense_backward_update
     dropout_forward
     dropout_backward
     softmax_cross_entropy

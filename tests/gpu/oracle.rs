@@ -166,8 +166,13 @@ fn choices(gpu: &Gpu) -> Vec<Vec<String>> {
     let variants = examples.flat_map(|op| op.variants(gpu.facts()));
     let supported = variants.filter(|variant| variant.supported.is_ok());
     let names: BTreeSet<_> = supported.map(|variant| variant.name).collect();
-    let kinds = ["_tiled", "_shuffle"].map(|kind| {
-        let of_kind = names.iter().filter(|name| name.ends_with(kind));
+    // Kernels in workgroup memory; in registers; and these with either Winograd tile.
+    let kinds = [("", "_tiled"), ("", "_shuffle"), ("winograd2", ""), ("winograd4", "")];
+    let kinds = kinds.map(|(start, end)| {
+        let of_kind = names.iter().filter(|name| {
+            let winograd = name.starts_with("winograd");
+            name.starts_with(start) && name.ends_with(end) && winograd != start.is_empty()
+        });
         of_kind.map(|name| (*name).to_owned()).collect::<Vec<_>>()
     });
     kinds.into_iter().filter(|names| !names.is_empty()).collect()

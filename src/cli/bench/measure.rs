@@ -62,6 +62,7 @@ impl<'a> Case<'a> {
             batch: self.batch,
             train: self.args.pass == PassArg::Train,
             ghost_batch: self.network.ghost_batch_norm,
+            update_in_place: true,
             ..NetworkOptions::default()
         };
         self.args.memory.apply(options, facts)
