@@ -5,7 +5,8 @@
 // partial: (slots, 36 in_quads + 1, out_quads). `sum_partials` adds the slots in their order.
 // One invocation takes ROWS rows of one column at a time for 4 input and 4 QUADS output channels; a
 // workgroup walks over its share of all columns. The lanes' sums are then added by a butterfly over
-// LANES lanes: right for every subgroup of LANES or more, which gives GROUP / LANES slots.
+// LANES lanes: right for every subgroup of LANES or more, which gives GROUP / LANES slots. Each lane
+// stores other sums.
 // Grid: in_quads * ceil(out_quads / QUADS) * splits workgroups of one subgroup.
 //@ set last = 9 * CHANNELS * QUADS
 @compute @workgroup_size(GROUP)
@@ -78,38 +79,49 @@ fn main(
         //@ endfor
         //@ endfor
     }
+    let lane = invocation % LANES;
     let slot = split * (GROUP / LANES) + invocation / LANES;
     let base = slot * (36u * d.in_quads + 1u) * d.out_quads;
-    let stores = invocation % LANES == 0u;
+    //@ for distance in [1, 2, 4] if distance < LANES
     //@ for q in range(QUADS)
-    //@ for t in range(9)
-    //@ for c in range(CHANNELS)
-    //@ set name = "sum_" ~ t ~ "_" ~ c ~ "_" ~ q
-    //@ for distance in [1, 2, 4] if distance < LANES
-    ${name} += subgroupShuffleXor(${name}, ${distance}u);
-    //@ endfor
-    //@ endfor
-    //@ endfor
-    //@ for distance in [1, 2, 4] if distance < LANES
     bias_${q} += subgroupShuffleXor(bias_${q}, ${distance}u);
     //@ endfor
     //@ endfor
-    if !stores {
-        return;
-    }
-    //@ for q in range(QUADS)
-    if first_quad + ${q}u < d.out_quads {
-        //@ for t in range(9)
-        //@ for c in range(4)
-        store_partial(
-            base + ((${t}u * d.in_quads + quad) * 4u + ${c}u) * d.out_quads + k_${q},
-            ${"sum_" ~ t ~ "_" ~ c ~ "_" ~ q if c < CHANNELS else "vec4<f32>()"}
-        );
-        //@ endfor
-        //@ endfor
-        if quad == 0u {
-            store_partial(base + 36u * d.in_quads * d.out_quads + k_${q}, bias_${q});
+    // Item i = (tap * 4 + c) * QUADS + q is lane i % LANES's to store. They go through an array, so
+    // that the driver compiles one store and not dozens.
+    //@ set chunks = (36 * QUADS + LANES - 1) // LANES
+    var own: array<vec4<f32>, ${chunks}>;
+    //@ for i in range(chunks * LANES)
+    //@ set c = i // QUADS % 4
+    //@ if i < 36 * QUADS and c < CHANNELS
+    var item_${i} = sum_${i // QUADS // 4}_${c}_${i % QUADS};
+    //@ for distance in [1, 2, 4] if distance < LANES
+    item_${i} += subgroupShuffleXor(item_${i}, ${distance}u);
+    //@ endfor
+    //@ else
+    let item_${i} = vec4<f32>();
+    //@ endif
+    //@ endfor
+    //@ for chunk in range(chunks)
+    var own_${chunk} = item_${chunk * LANES};
+    //@ for l in range(1, LANES)
+    own_${chunk} = select(own_${chunk}, item_${chunk * LANES + l}, lane == ${l}u);
+    //@ endfor
+    own[${chunk}] = own_${chunk};
+    //@ endfor
+    for (var chunk = 0u; chunk < ${chunks}u; chunk++) {
+        let item = chunk * LANES + lane;
+        let out = first_quad + item % QUADS;
+        let row = (item / (4u * QUADS) * d.in_quads + quad) * 4u + item / QUADS % 4u;
+        if item < ${36 * QUADS}u && out < d.out_quads {
+            store_partial(base + row * d.out_quads + out, own[chunk]);
         }
     }
-    //@ endfor
+    if quad == 0u && lane == 0u {
+        //@ for q in range(QUADS)
+        if first_quad + ${q}u < d.out_quads {
+            store_partial(base + 36u * d.in_quads * d.out_quads + k_${q}, bias_${q});
+        }
+        //@ endfor
+    }
 }

@@ -2,9 +2,9 @@
 // (Lavin and Gray, arXiv:1509.09308, sections 4.1 and 4.3).
 // Forward (FLIP 0): w[r, s, c, k] gives u[a, b, c, k]. Backward to data (FLIP 1): the filters are
 // turned by 180 degrees and channels exchanged, w[2 - r, 2 - s, c, k] gives u[a, b, k, c].
-// w: (9 c + 1, k) vec4 along k, the bias row unused; u: (SIDE^2, rows, quads) vec4, where rows are the
-// channels summed over, and quads those of the output. Grid: one invocation a row and quad.
-//@ set SIDE = TILE + 2
+// w: (9 c + 1, k) vec4 along k, the bias its last row; u: (SIDE^2 rows + 1, quads) vec4, where rows are
+// the channels summed over, and quads those of the output; its last row is the bias, or 0 if flipped.
+// Grid: one invocation a row of G, a row and a quad, and one a quad of the bias.
 //@ if TILE == 2
 //@ set G = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]
 //@ else
@@ -21,11 +21,28 @@ fn main(
     @builtin(local_invocation_index) invocation: u32,
 ) {
     let d = dims;
-    let i = group_index(workgroup, workgroups) * 64u + invocation;
+    let place = group_index(workgroup, workgroups) * 64u + invocation;
     let size = d.rows * d.quads;
-    if i >= size {
+    if place >= SIDE * size + d.quads {
         return;
     }
+    if place >= SIDE * size {
+        // The bias.
+        let quad = place - SIDE * size;
+        //@ if FLIP == 0
+        store_u(SIDE * SIDE * size + quad, load_w(9u * size + quad));
+        //@ else
+        store_u(SIDE * SIDE * size + quad, vec4<f32>());
+        //@ endif
+        return;
+    }
+    let a = place / size;
+    let i = place % size;
+    // Row a of G.
+    var g = vec3<f32>(${G[0] | join(", ")});
+    //@ for a in range(1, SIDE)
+    g = select(g, vec3<f32>(${G[a] | join(", ")}), a == ${a}u);
+    //@ endfor
     //@ for t in range(9)
     //@ if FLIP == 0
     let w_${t} = load_w(${t}u * size + i);
@@ -39,15 +56,13 @@ fn main(
     ))[i / d.quads % 4u];
     //@ endif
     //@ endfor
-    //@ for a in range(SIDE)
     //@ for s in range(3)
-    let half_${a}_${s} = ${G[a][0]} * w_${s} + ${G[a][1]} * w_${3 + s} + ${G[a][2]} * w_${6 + s};
+    let half_${s} = g.x * w_${s} + g.y * w_${3 + s} + g.z * w_${6 + s};
     //@ endfor
     //@ for b in range(SIDE)
     store_u(
-        ${a * SIDE + b}u * size + i,
-        ${G[b][0]} * half_${a}_0 + ${G[b][1]} * half_${a}_1 + ${G[b][2]} * half_${a}_2
+        (a * SIDE + ${b}u) * size + i,
+        ${G[b][0]} * half_0 + ${G[b][1]} * half_1 + ${G[b][2]} * half_2
     );
-    //@ endfor
     //@ endfor
 }

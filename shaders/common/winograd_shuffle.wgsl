@@ -7,15 +7,18 @@
 // gives 9 / 4 outputs with tiles of 2, 4 outputs with tiles of 4, where a direct convolution takes 9
 // for one. Source: Lavin and Gray, arXiv:1509.09308, sections 4.1 and 4.3.
 //
-// source: (n, h + 2, w + 2, in_quads) vec4, zero halo; weight: (SIDE^2, 4 in_quads, out_quads) vec4,
-// transformed by `winograd_filter`.
+// source: (n, h + 2, w + 2, in_quads) vec4, zero halo; u: (SIDE^2 4 in_quads + 1, out_quads) vec4,
+// filters transformed by `winograd_filter`, then the bias; target: (n, h + 2 out_halo, w + 2 out_halo,
+// out_quads), its halo left alone. Forward (masked 0): out = max(out + bias, floor). Backward to data
+// (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). One source for both, as
+// a driver takes seconds to compile it.
 // One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
 // tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
 // these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
 // different quad by each lane, and broadcast by `subgroupShuffle` from a constant lane below LANES:
 // right for every subgroup of LANES or more. No barriers, no workgroup memory.
 // Grid: ceil(n * row_blocks * tile_columns / GROUP) * ceil(out_quads / QUADS) workgroups of one
-// subgroup. The includer gives `source`, `weight` and `store`.
+// subgroup.
 //
 // Rows of B^T and A^T are lists of (index, factor), zeros left out.
 //@ if TILE == 2
@@ -40,6 +43,23 @@
 //@ set rows = TILE * TILES + 2
 //@ set items = 4 * QUADS
 //@ set loads = (items + LANES - 1) // LANES
+fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
+    let d = dims;
+    var result = value;
+    if d.masked == 1u {
+        let here = (n * (d.height + 2u) + row + 1u) * (d.width + 2u) + column + 1u;
+        let seen = load_seen(here * d.out_quads + quad);
+        result = select(vec4<f32>(), value, seen > vec4<f32>());
+    } else {
+        let bias = load_u(${4 * SIDE * SIDE}u * d.in_quads * d.out_quads + quad);
+        result = max(value + bias, vec4<f32>(d.floor));
+    }
+    let rows = d.height + 2u * d.out_halo;
+    let columns = d.width + 2u * d.out_halo;
+    let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
+    store_target(pixel * d.out_quads + quad, result);
+}
+
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -92,7 +112,7 @@ fn main(
     for (var quad = 0u; quad < d.in_quads; quad++) {
         //@ for j in range(rows)
         //@ for s in range(SIDE)
-        let in_${j}_${s} = source(row_${j} + column_${s} + quad);
+        let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
         //@ endfor
         //@ for b in range(SIDE)
         let half_${j}_${b} = ${combine(B[b], "in_" ~ j ~ "_", 0, "")};
@@ -108,7 +128,7 @@ fn main(
         let weights = quad * 4u * d.out_quads;
         //@ for point in range(SIDE * SIDE)
         //@ for i in range(loads)
-        let w_${point}_${i} = weight(${point}u * point_pitch + weights + weight_${i});
+        let w_${point}_${i} = load_u(${point}u * point_pitch + weights + weight_${i});
         //@ endfor
         //@ endfor
         //@ for t in range(TILES)

@@ -312,11 +312,16 @@ pub fn any_adapter() -> AdapterFacts {
     }
 }
 
-/// Operations with their variants for an adapter, by the first shape that the registry gives.
+/// Operations with their variants for an adapter, each by the first shape of the registry that has it.
 pub fn variants(facts: &AdapterFacts) -> impl Iterator<Item = (&'static str, Vec<Variant>)> {
     REGISTRY.iter().map(|entry| {
-        let first = (entry.examples)().into_iter().next();
-        (entry.name, first.map_or_else(Vec::new, |op| op.variants(facts)))
+        let mut variants: Vec<Variant> = Vec::new();
+        for variant in (entry.examples)().iter().flat_map(|op| op.variants(facts)) {
+            if variants.iter().all(|known| known.name != variant.name) {
+                variants.push(variant);
+            }
+        }
+        (entry.name, variants)
     })
 }
 

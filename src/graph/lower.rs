@@ -193,8 +193,9 @@ impl Setting<'_> {
     pub(super) fn tile(&self, pass: &str, source: FeatureMap, target: FeatureMap) -> Option<Tile> {
         let wants = |start: String| self.variants.iter().any(|name| name.starts_with(&start));
         let tiles = [Tile::Two, Tile::Four];
-        let wanted =
-            tiles.into_iter().find(|tile| wants(format!("winograd{}_{pass}_", tile.outputs())));
+        let wanted = tiles
+            .into_iter()
+            .find(|tile| wants(format!("winograd_{pass}_{0}x{0}", tile.outputs())));
         match wanted {
             None if wants(format!("conv_{pass}_")) => None,
             None => Tile::preferred(source, target, self.facts),
@@ -381,7 +382,7 @@ impl Lowering<'_> {
             Some(tile) => {
                 let u = self.arena(name, "transformed filters", tile.filters(c, k));
                 self.node(name, WinogradFilter { c, k, tile, flip: false }, &[w, u]);
-                self.node(name, WinogradForward { input, output, relu, tile }, &[x, u, w, y]);
+                self.node(name, WinogradForward { input, output, relu, tile }, &[x, u, x, y]);
             }
             None => self.node(name, ConvForward { input, output, relu }, &[x, w, y]),
         }

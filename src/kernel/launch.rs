@@ -1,7 +1,7 @@
 //! Compiled kernels and their bindings.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,15 @@ pub struct Kernels {
     pub(super) gpu: Arc<Gpu>,
     pub(super) steps: Buffer,
     pub(super) step_stride: u64,
-    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+    compiled: Mutex<Pipelines>,
+}
+
+/// Pipelines by what they are asked for by, and by their code: variants that differ in name only share
+/// one, since drivers take seconds to compile some of them.
+#[derive(Debug, Default)]
+struct Pipelines {
+    by_key: HashMap<String, Arc<Compiled>>,
+    by_code: HashMap<String, Arc<Compiled>>,
 }
 
 #[derive(Debug)]
@@ -133,10 +141,14 @@ impl Kernels {
         let mut work: Vec<_> = missing.iter().zip(&sources).collect();
         // The longest first, lest one is left for a single core in the end.
         work.sort_by_key(|(_, source)| Reverse(source.wgsl.len()));
-        let made = on_all_cores(&work, |((key, variant, _, homes), source)| {
+        let mut codes = HashSet::new();
+        let (first, same): (Vec<_>, Vec<_>) =
+            work.into_iter().partition(|(_, source)| codes.insert(source.code()));
+        let make = |((key, variant, _, homes), source): &(&Missing<'_>, &Source)| {
             self.make(key.clone(), variant, source, homes)
-        });
-        made.into_iter().try_for_each(|made| made.map(|_| ()))
+        };
+        let made = on_all_cores(&first, make);
+        made.into_iter().chain(same.iter().map(make)).try_for_each(|made| made.map(|_| ()))
     }
 
     fn compile(
@@ -154,7 +166,7 @@ impl Kernels {
     }
 
     fn compiled(&self, key: &str) -> Option<Arc<Compiled>> {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).by_key.get(key).cloned()
     }
 
     fn make(
@@ -164,10 +176,18 @@ impl Kernels {
         source: &Source,
         homes: &[Home],
     ) -> Result<Arc<Compiled>, KernelError> {
-        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, source, homes))?;
-        let made = Arc::new(made);
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        compiled.insert(key, Arc::clone(&made));
+        let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let code = source.code();
+        let known = lock().by_code.get(&code).cloned();
+        let made = match known {
+            Some(made) => made,
+            None => {
+                Arc::new(self.gpu.scoped(variant.name, 0, || self.create(variant, source, homes))?)
+            }
+        };
+        let mut compiled = lock();
+        compiled.by_code.insert(code, Arc::clone(&made));
+        compiled.by_key.insert(key, Arc::clone(&made));
         Ok(made)
     }
 
@@ -265,7 +285,10 @@ fn texels_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
     }
 }
 
-/// What pipelines differ by.
+/// A pipeline to be made: its key, the variant, its bindings and where they lie.
+type Missing<'a> = (String, &'a Variant, &'a Vec<Binding>, &'a Vec<Home>);
+
+/// What pipelines are asked for by.
 fn key(variant: &Variant, homes: &[Home]) -> String {
     let constants = variant.constants.iter().map(|(name, value)| format!(" {name}={value}"));
     format!("{}{} {homes:?}", variant.name, constants.collect::<String>())

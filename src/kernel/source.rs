@@ -67,6 +67,12 @@ impl Source {
         wgsl.push_str(&body);
         Ok(Self { name: variant.name, wgsl })
     }
+
+    /// The code alone, without comments.
+    pub fn code(&self) -> String {
+        let lines = self.wgsl.lines().map(|line| line.split("//").next().unwrap_or(line).trim());
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    }
 }
 
 fn render(variant: &Variant) -> Result<String, minijinja::Error> {

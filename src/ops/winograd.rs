@@ -79,9 +79,10 @@ impl Tile {
         }
     }
 
-    /// The layout of filters transformed from `rows` channels summed over to `outputs` channels.
+    /// The layout of filters transformed from `rows` channels summed over to `outputs` channels, and
+    /// of the bias after them.
     pub fn filters(self, rows: usize, outputs: usize) -> Layout {
-        Layout::Flat(self.side() * self.side() * padded(rows) * padded(outputs))
+        Layout::Flat((self.side() * self.side() * padded(rows) + 1) * padded(outputs))
     }
 
     /// The tile that a convolution from `source` to `target` is computed with unless the user wants
@@ -109,7 +110,13 @@ impl Tile {
         target.height.div_ceil(self.outputs() * self.at_once())
     }
 
-    fn dims(self, source: FeatureMap, target: FeatureMap) -> Vec<(&'static str, Dim)> {
+    /// Forward with the least value of an output as `floor`, backward without.
+    fn dims(
+        self,
+        source: FeatureMap,
+        target: FeatureMap,
+        floor: Option<f32>,
+    ) -> Vec<(&'static str, Dim)> {
         vec![
             ("height", Dim::U(target.height as u32)),
             ("width", Dim::U(target.width as u32)),
@@ -117,6 +124,8 @@ impl Tile {
             ("out_quads", Dim::U(target.quads() as u32)),
             ("out_halo", Dim::U(target.halo as u32)),
             ("row_blocks", Dim::U(self.row_blocks(target) as u32)),
+            ("floor", Dim::F(floor.unwrap_or(f32::MIN))),
+            ("masked", Dim::U(u32::from(floor.is_none()))),
         ]
     }
 
@@ -224,9 +233,11 @@ impl Tile {
     /// Transformed filters in `[-1, 1]`, those of padding zero.
     fn any_filters(self, rows: usize, outputs: usize, random: &mut dyn FnMut() -> f64) -> Data {
         let value = |i: usize| {
-            let (row, output) = (i / padded(outputs) % padded(rows), i % padded(outputs));
+            let (row, output) = (i / padded(outputs), i % padded(outputs));
+            let is_bias = row == self.side() * self.side() * padded(rows);
             let value = 2.0 * random() - 1.0;
-            if row < rows && output < outputs { value } else { 0.0 }
+            let used = is_bias || row % padded(rows) < rows;
+            if used && output < outputs { value } else { 0.0 }
         };
         Data::F((0..self.filters(rows, outputs).len(1)).map(value).collect())
     }
@@ -267,13 +278,14 @@ impl Op for WinogradFilter {
             "winograd_filter",
             constants: vec![
                 ("TILE", self.tile.outputs() as u32),
+                ("SIDE", self.tile.side() as u32),
                 ("FLIP", u32::from(self.flip)),
             ],
             dims: vec![
                 ("rows", Dim::U(padded(rows) as u32)),
                 ("quads", Dim::U(quads as u32)),
             ],
-            grid: Grid::fixed((padded(rows) * quads).div_ceil(64) as u64),
+            grid: Grid::fixed(((self.tile.side() * padded(rows) + 1) * quads).div_ceil(64) as u64),
             proven: false,
             supported: Ok(()),
         }]
@@ -299,6 +311,11 @@ impl Op for WinogradFilter {
                 u[at] = sum;
             }
         }
+        let size = stored_c * stored_k;
+        let outputs = if self.flip { stored_c } else { stored_k };
+        for k in 0..outputs {
+            u[side * side * size + k] = if self.flip { 0.0 } else { w[TAPS * size + k] };
+        }
     }
 
     fn tolerance(&self, _images: u64) -> f64 {
@@ -314,26 +331,27 @@ impl Op for WinogradForward {
     fn bindings(&self) -> Vec<Binding> {
         let (c, k) = (self.input.channels, self.output.channels);
         vec![
-            Binding::quads("x", Layout::Map(self.input), Access::Read),
+            Binding::quads("source", Layout::Map(self.input), Access::Read),
             Binding::quads("u", self.tile.filters(c, k), Access::Read),
-            Binding::quads("w", Layout::Filter { c, k }, Access::Read),
-            Binding::quads("y", Layout::Map(self.output), Access::Write),
+            // Not read: there is one kernel for both passes.
+            Binding::quads("seen", Layout::Map(self.input), Access::Read),
+            Binding::quads("target", Layout::Map(self.output), Access::Write),
         ]
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (lanes, supported) = lanes(facts);
         let constants = self.tile.constants(lanes);
-        let mut dims = self.tile.dims(self.input, self.output);
-        dims.push(("floor", Dim::F(if self.relu { 0.0 } else { f32::MIN })));
+        let floor = if self.relu { 0.0 } else { f32::MIN };
+        let dims = self.tile.dims(self.input, self.output, Some(floor));
         let grid = self.tile.grid(self.output, lanes);
         let proven = true;
         vec![match self.tile {
             Tile::Two => {
-                variant! { "winograd2_forward_shuffle", constants, dims, grid, proven, supported }
+                variant! { "winograd_forward_2x2_shuffle", constants, dims, grid, proven, supported }
             }
             Tile::Four => {
-                variant! { "winograd4_forward_shuffle", constants, dims, grid, proven, supported }
+                variant! { "winograd_forward_4x4_shuffle", constants, dims, grid, proven, supported }
             }
         }]
     }
@@ -343,11 +361,12 @@ impl Op for WinogradForward {
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [x, u, w, y] = buffers else { unreachable!("four bindings") };
-        let bias = TAPS * padded(self.input.channels) * padded(self.output.channels);
+        let [x, u, _, y] = buffers else { unreachable!("four bindings") };
+        let points = self.tile.side() * self.tile.side();
+        let bias = points * padded(self.input.channels) * padded(self.output.channels);
         let maps = (self.input, self.output);
         self.tile.convolve(maps, step.images, (x, u), |(n, i, j, k), sum| {
-            let value = sum + w[bias + k];
+            let value = sum + u[bias + k];
             y[self.output.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
         });
     }
@@ -370,25 +389,25 @@ impl Op for WinogradBackwardData {
     fn bindings(&self) -> Vec<Binding> {
         let (k, c) = (self.dy.channels, self.dx.channels);
         vec![
-            Binding::quads("dy", Layout::Map(self.dy), Access::Read),
+            Binding::quads("source", Layout::Map(self.dy), Access::Read),
             Binding::quads("u", self.tile.filters(k, c), Access::Read),
-            Binding::quads("x", Layout::Map(self.dx.with_halo(1)), Access::Read),
-            Binding::quads("dx", Layout::Map(self.dx), Access::Write),
+            Binding::quads("seen", Layout::Map(self.dx.with_halo(1)), Access::Read),
+            Binding::quads("target", Layout::Map(self.dx), Access::Write),
         ]
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (lanes, supported) = lanes(facts);
         let constants = self.tile.constants(lanes);
-        let dims = self.tile.dims(self.dy, self.dx);
+        let dims = self.tile.dims(self.dy, self.dx, None);
         let grid = self.tile.grid(self.dx, lanes);
         let proven = true;
         vec![match self.tile {
             Tile::Two => variant! {
-                "winograd2_backward_data_shuffle", constants, dims, grid, proven, supported
+                "winograd_backward_data_2x2_shuffle", constants, dims, grid, proven, supported
             },
             Tile::Four => variant! {
-                "winograd4_backward_data_shuffle", constants, dims, grid, proven, supported
+                "winograd_backward_data_4x4_shuffle", constants, dims, grid, proven, supported
             },
         }]
     }

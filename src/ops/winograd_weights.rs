@@ -97,7 +97,7 @@ impl Op for WinogradBackwardWeights {
         let splits = self.slots as u32 / (lanes.group / lanes.shared);
         let tiles = self.x.quads() * self.dy.quads().div_ceil(QUADS);
         let mut variants = vec![variant! {
-            "winograd2_backward_weights_shuffle",
+            "winograd_backward_weights_2x2_shuffle",
             constants: vec![
                 ("TILES", TILES as u32),
                 ("QUADS", QUADS as u32),

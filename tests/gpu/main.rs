@@ -16,3 +16,4 @@ mod overfit;
 mod shaders;
 mod training;
 mod verify;
+mod winograd;

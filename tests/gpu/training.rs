@@ -7,6 +7,7 @@ use vgg_wgpu::graph::{
     Architecture, Batch, GraphError, ImageSource, Network, NetworkOptions, Pass, Pixels,
     ResizeFilter, SourceShape, plan,
 };
+use vgg_wgpu::ops::DenseBackwardUpdate;
 use vgg_wgpu::shape::Head;
 
 use crate::device;
@@ -61,6 +62,34 @@ fn micro_batches_of_8_and_32_agree() {
         for (a, b) in cut.iter().zip(whole) {
             assert!((a - b).abs() <= 1e-5 * most, "tensor {i}: {a} and {b} of at most {most}");
         }
+    }
+}
+
+#[test]
+fn updates_in_place_give_the_same_bits() {
+    let Some(devices) = device::open() else { return };
+    let gpu = devices.usual.gpu();
+    let run = |update_in_place| {
+        let options = NetworkOptions { batch: 16, update_in_place, ..Default::default() };
+        let bench = Bench::new(gpu, networks::tiny(0.5), options, 6);
+        let suits = DenseBackwardUpdate::suits(gpu.facts());
+        assert_eq!(bench.network.plan().in_place, update_in_place && suits);
+        // A batch that is not whole, too.
+        let counts = [16, 16, 5];
+        let step = |(number, count)| bench.run(&bench.train, networks::batch(number, 3, count));
+        let metrics: Vec<f32> = (0..).zip(counts).flat_map(step).collect();
+        if bench.network.plan().in_place {
+            let last = bench.network.parameters().len() - 1;
+            assert_eq!(bench.network.read_gradient(last).unwrap(), None);
+            let larger = bench.train.run(&bench.network, &networks::batch(3, 0, 17));
+            assert!(matches!(larger, Err(GraphError::Images { .. })), "{larger:?}");
+        }
+        (bits(&[metrics]), bits(&bench.parameters()), bench.network.plan().bytes())
+    };
+    let (stored, in_place) = (run(false), run(true));
+    assert!(stored.0 == in_place.0 && stored.1 == in_place.1, "the results differ");
+    if DenseBackwardUpdate::suits(gpu.facts()) {
+        assert!(in_place.2 < stored.2, "{} bytes, stored {}", in_place.2, stored.2);
     }
 }
 

@@ -224,8 +224,13 @@ pub fn norm(values: &[f64]) -> f64 {
 
 /// Compares by the norm of the difference, relative to that of what is wanted.
 pub fn close(found: &[f64], wanted: &[f64], what: &str, case: &str) {
+    close_to(CLOSE, found, wanted, what, case);
+}
+
+/// The same with another limit than [`CLOSE`].
+pub fn close_to(limit: f64, found: &[f64], wanted: &[f64], what: &str, case: &str) {
     assert_eq!(found.len(), wanted.len(), "{case}: {what}");
     let difference: Vec<f64> = found.iter().zip(wanted).map(|(a, b)| a - b).collect();
     let error = norm(&difference) / norm(wanted);
-    assert!(error <= CLOSE, "{case}: {what} differs by {error:.2e}");
+    assert!(error <= limit, "{case}: {what} differs by {error:.2e}");
 }
