@@ -8,7 +8,7 @@
 // for one. Source: Lavin and Gray, arXiv:1509.09308, sections 4.1 and 4.3.
 //
 // source: (n, h + 2, w + 2, in_quads) vec4, zero halo; u: (SIDE^2 4 in_quads + 1, out_quads) vec4,
-// filters transformed by `winograd_filter`, then the bias; target: (n, h + 2 out_halo, w + 2 out_halo,
+// filters transformed by `winograd_filter`, then the bias; output: (n, h + 2 out_halo, w + 2 out_halo,
 // out_quads), its halo left alone. Forward (masked 0): out = max(out + bias, floor). Backward to data
 // (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). One source for both, as
 // a driver takes seconds to compile it.
@@ -57,7 +57,7 @@ fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
     let rows = d.height + 2u * d.out_halo;
     let columns = d.width + 2u * d.out_halo;
     let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
-    store_target(pixel * d.out_quads + quad, result);
+    store_output(pixel * d.out_quads + quad, result);
 }
 
 @compute @workgroup_size(GROUP)

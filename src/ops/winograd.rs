@@ -335,7 +335,7 @@ impl Op for WinogradForward {
             Binding::quads("u", self.tile.filters(c, k), Access::Read),
             // Not read: there is one kernel for both passes.
             Binding::quads("seen", Layout::Map(self.input), Access::Read),
-            Binding::quads("target", Layout::Map(self.output), Access::Write),
+            Binding::quads("output", Layout::Map(self.output), Access::Write),
         ]
     }
 
@@ -392,7 +392,7 @@ impl Op for WinogradBackwardData {
             Binding::quads("source", Layout::Map(self.dy), Access::Read),
             Binding::quads("u", self.tile.filters(k, c), Access::Read),
             Binding::quads("seen", Layout::Map(self.dx.with_halo(1)), Access::Read),
-            Binding::quads("target", Layout::Map(self.dx), Access::Write),
+            Binding::quads("output", Layout::Map(self.dx), Access::Write),
         ]
     }
 
