@@ -1,9 +1,9 @@
 //! The operations of a network, listed without a device.
 
-use super::lower::{self, Pass, Setting, SourceShape};
-use super::network::{NetworkOptions, plan};
+use super::lower::{self, Pass, SourceShape};
+use super::memory::{plan, setting};
 use super::source::{Format, Reads};
-use super::{Architecture, GraphError, ResizeFilter};
+use super::{Architecture, GraphError, NetworkOptions, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::{Op, SgdMomentumUpdate, SgdUpdate};
 
@@ -29,15 +29,9 @@ pub fn operations(
     facts: &AdapterFacts,
 ) -> Result<Vec<Operation>, GraphError> {
     let plan = plan(architecture, options, facts)?;
-    let setting = Setting {
-        network: architecture,
-        pass: if options.train { Pass::Train } else { Pass::Infer },
-        frozen: options.freeze_features,
-        in_place: plan.in_place,
-        images: plan.micro_batch,
-        facts,
-        variants: &options.variants,
-    };
+    let pass = if options.train { Pass::Train } else { Pass::Infer };
+    let launches = (plan.micro_batch, plan.in_place);
+    let setting = setting(architecture, options, pass, launches, facts);
     let format = Format::Bytes(ResizeFilter::Bilinear);
     let shards = &[(0, images.count)];
     let graph = lower::lower(&setting, Reads { shape: images, format, shards });

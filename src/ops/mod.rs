@@ -25,6 +25,7 @@ mod softmax;
 mod tiles;
 mod verify;
 mod winograd;
+mod winograd_reference;
 mod winograd_weights;
 
 use std::fmt::Debug;
