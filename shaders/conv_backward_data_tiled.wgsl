@@ -12,14 +12,5 @@ fn weight(i: u32) -> vec4<f32> {
     return load_flipped(i);
 }
 
-fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
-    let d = dims;
-    let here = (n * (d.height + 2u) + row + 1u) * (d.width + 2u) + column + 1u;
-    let seen = load_x(here * d.out_quads + quad);
-    let rows = d.height + 2u * d.out_halo;
-    let columns = d.width + 2u * d.out_halo;
-    let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
-    store_dx(pixel * d.out_quads + quad, select(vec4<f32>(), value, seen > vec4<f32>()));
-}
-
+//@ include "common/conv_backward_data_store.wgsl"
 //@ include "common/conv_tiled.wgsl"

@@ -79,49 +79,10 @@ fn main(
         //@ endfor
         //@ endfor
     }
-    let lane = invocation % LANES;
-    let slot = split * (GROUP / LANES) + invocation / LANES;
-    let base = slot * (36u * d.in_quads + 1u) * d.out_quads;
-    //@ for distance in [1, 2, 4] if distance < LANES
-    //@ for q in range(QUADS)
-    bias_${q} += subgroupShuffleXor(bias_${q}, ${distance}u);
-    //@ endfor
-    //@ endfor
-    // Item i = (tap * 4 + c) * QUADS + q is lane i % LANES's to store. They go through an array, so
-    // that the driver compiles one store and not dozens.
-    //@ set chunks = (36 * QUADS + LANES - 1) // LANES
-    var own: array<vec4<f32>, ${chunks}>;
-    //@ for i in range(chunks * LANES)
+    //@ for i in range(36 * QUADS)
     //@ set c = i // QUADS % 4
-    //@ if i < 36 * QUADS and c < CHANNELS
-    var item_${i} = sum_${i // QUADS // 4}_${c}_${i % QUADS};
-    //@ for distance in [1, 2, 4] if distance < LANES
-    item_${i} += subgroupShuffleXor(item_${i}, ${distance}u);
+    //@ set name = "sum_" ~ (i // QUADS // 4) ~ "_" ~ c ~ "_" ~ (i % QUADS)
+    var item_${i} = ${name if c < CHANNELS else "vec4<f32>()"};
     //@ endfor
-    //@ else
-    let item_${i} = vec4<f32>();
-    //@ endif
-    //@ endfor
-    //@ for chunk in range(chunks)
-    var own_${chunk} = item_${chunk * LANES};
-    //@ for l in range(1, LANES)
-    own_${chunk} = select(own_${chunk}, item_${chunk * LANES + l}, lane == ${l}u);
-    //@ endfor
-    own[${chunk}] = own_${chunk};
-    //@ endfor
-    for (var chunk = 0u; chunk < ${chunks}u; chunk++) {
-        let item = chunk * LANES + lane;
-        let out = first_quad + item % QUADS;
-        let row = (item / (4u * QUADS) * d.in_quads + quad) * 4u + item / QUADS % 4u;
-        if item < ${36 * QUADS}u && out < d.out_quads {
-            store_partial(base + row * d.out_quads + out, own[chunk]);
-        }
-    }
-    if quad == 0u && lane == 0u {
-        //@ for q in range(QUADS)
-        if first_quad + ${q}u < d.out_quads {
-            store_partial(base + 36u * d.in_quads * d.out_quads + k_${q}, bias_${q});
-        }
-        //@ endfor
-    }
+//@ include "common/partial_sums.wgsl"
 }

@@ -138,45 +138,10 @@ fn main(
         //@ endfor
         //@ endfor
     }
-    let lane = invocation % LANES;
-    let slot = split * (GROUP / LANES) + invocation / LANES;
-    let base = slot * (64u * d.in_quads + 1u) * d.out_quads;
-    //@ for distance in [1, 2, 4] if distance < LANES
-    //@ for q in range(QUADS)
-    bias_${q} += subgroupShuffleXor(bias_${q}, ${distance}u);
-    //@ endfor
-    //@ endfor
-    // Item i = (point * 4 + c) * QUADS + q is lane i % LANES's to store. They go through an array, so
-    // that the driver compiles one store and not dozens.
-    var own: array<vec4<f32>, ${64 * QUADS // LANES}>;
     //@ for i in range(64 * QUADS)
     //@ set name = "sum_" ~ (i // QUADS // 4) ~ "_" ~ (i // QUADS % 4) ~ "_"
     //@ set k = 4 * (i % QUADS)
     var item_${i} = vec4<f32>(${name}${k}, ${name}${k + 1}, ${name}${k + 2}, ${name}${k + 3});
-    //@ for distance in [1, 2, 4] if distance < LANES
-    item_${i} += subgroupShuffleXor(item_${i}, ${distance}u);
     //@ endfor
-    //@ endfor
-    //@ for chunk in range(64 * QUADS // LANES)
-    var own_${chunk} = item_${chunk * LANES};
-    //@ for l in range(1, LANES)
-    own_${chunk} = select(own_${chunk}, item_${chunk * LANES + l}, lane == ${l}u);
-    //@ endfor
-    own[${chunk}] = own_${chunk};
-    //@ endfor
-    for (var chunk = 0u; chunk < ${64 * QUADS // LANES}u; chunk++) {
-        let item = chunk * LANES + lane;
-        let out = first_quad + item % QUADS;
-        let row = (item / (4u * QUADS) * d.in_quads + quad) * 4u + item / QUADS % 4u;
-        if out < d.out_quads {
-            store_partial(base + row * d.out_quads + out, own[chunk]);
-        }
-    }
-    if quad == 0u && lane == 0u {
-        //@ for q in range(QUADS)
-        if first_quad + ${q}u < d.out_quads {
-            store_partial(base + 64u * d.in_quads * d.out_quads + k_${q}, bias_${q});
-        }
-        //@ endfor
-    }
+//@ include "common/partial_sums.wgsl"
 }

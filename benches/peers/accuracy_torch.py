@@ -18,27 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from book_network import network
+
 COLUMNS = "epoch,train_loss,train_acc,val_loss,val_acc,seconds,images_per_s".split(",")
-BLOCKS = [(1, 16), (1, 32), (2, 64), (2, 128), (2, 128)]
-HIDDEN, CLASSES, SIDE = 4096, 10, 64
+SIDE = 64
 
 
-def network():
-    layers, channels = [], 1
-    for convolutions, outputs in BLOCKS:
-        for _ in range(convolutions):
-            layers += [nn.Conv2d(channels, outputs, 3, padding=1), nn.ReLU()]
-            channels = outputs
-        layers.append(nn.MaxPool2d(2, 2))
-    layers.append(nn.Flatten())
-    inputs = channels * (SIDE >> len(BLOCKS)) ** 2
-    for outputs in (HIDDEN, HIDDEN):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(0.5)]
-        inputs = outputs
-    net = nn.Sequential(*layers, nn.Linear(inputs, CLASSES))
+def kaiming(net):
+    """As `--init kaiming`: weights in ±sqrt(6 / fan_in), biases in ±1 / sqrt(fan_in)."""
     for part in net:
         if isinstance(part, (nn.Conv2d, nn.Linear)):
-            # As `--init kaiming`: weights in ±sqrt(6 / fan_in), biases in ±1 / sqrt(fan_in).
             nn.init.kaiming_uniform_(part.weight, nonlinearity="relu")
             bound = 1 / math.sqrt(part.weight[0].numel())
             nn.init.uniform_(part.bias, -bound, bound)
@@ -127,7 +116,7 @@ def main():
     images, labels = images[: arguments.limit], labels[: arguments.limit]
     test = read_set(arguments.data, "t10k")
     torch.manual_seed(arguments.seed)
-    net = network()
+    net = kaiming(network(SIDE))
     rule = torch.optim.SGD(net.parameters(), arguments.lr, arguments.momentum)
     rows, checkpoint = [], arguments.out / "torch.pth"
     if checkpoint.is_file():

@@ -16,24 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-BLOCKS = [(1, 16), (1, 32), (2, 64), (2, 128), (2, 128)]
-HIDDEN, CLASSES = 4096, 10
+from book_network import CLASSES, network
+
 LEARNING_RATE = 0.05
 
 
-def network(side):
-    layers, inputs = [], 1
-    for convolutions, outputs in BLOCKS:
-        for _ in range(convolutions):
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-            inputs = outputs
-        layers.append(nn.MaxPool2d(2, 2))
-    layers.append(nn.Flatten())
-    inputs *= (side >> len(BLOCKS)) ** 2
-    for outputs in (HIDDEN, HIDDEN):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(0.5)]
-        inputs = outputs
-    net = nn.Sequential(*layers, nn.Linear(inputs, CLASSES))
+def xavier(net):
     for part in net:
         if isinstance(part, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(part.weight)
@@ -42,7 +30,7 @@ def network(side):
 
 def prepare(side, batch, train, channels_last):
     """A function that takes a step and returns the loss, or the sum of the logits."""
-    net, images = network(side), torch.randn(batch, 1, side, side)
+    net, images = xavier(network(side)), torch.randn(batch, 1, side, side)
     labels = torch.randint(0, CLASSES, (batch,))
     if channels_last:
         net = net.to(memory_format=torch.channels_last)

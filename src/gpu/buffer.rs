@@ -160,19 +160,19 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies the start of `from` to `to`, another storage buffer, after all that was submitted before: as many
-    /// bytes as both have.
+    /// Copies the start of `from` to `to`, another storage buffer, after all that was submitted before:
+    /// as many bytes as both have.
     ///
     /// # Errors
-    /// [`GpuError`] if the device has reported a fault.
+    /// [`GpuError::Refused`] of texels, others if the device has reported a fault.
     pub fn copy(&self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
+        let memory = (&*from.buffer.memory, &*to.buffer.memory);
+        let (Memory::Bytes(source), Memory::Bytes(target)) = memory else {
+            return Err(self.refused("copying a buffer", "texels are no buffer".to_owned()));
+        };
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let size = from.size.min(to.size);
-        if let (Memory::Bytes(source), Memory::Bytes(target)) =
-            (&*from.buffer.memory, &*to.buffer.memory)
-        {
-            encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, size);
-        }
+        encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, size);
         self.queue.submit([encoder.finish()]);
         self.check("copying a buffer")
     }

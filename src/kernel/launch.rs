@@ -143,7 +143,7 @@ impl Kernels {
         work.sort_by_key(|(_, source)| Reverse(source.wgsl.len()));
         let mut codes = HashSet::new();
         let (first, same): (Vec<_>, Vec<_>) =
-            work.into_iter().partition(|(_, source)| codes.insert(source.code()));
+            work.into_iter().partition(|(_, source)| codes.insert(&source.code));
         let make = |((key, variant, _, homes), source): &(&Missing<'_>, &Source)| {
             self.make(key.clone(), variant, source, homes)
         };
@@ -177,8 +177,7 @@ impl Kernels {
         homes: &[Home],
     ) -> Result<Arc<Compiled>, KernelError> {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let code = source.code();
-        let known = lock().by_code.get(&code).cloned();
+        let known = lock().by_code.get(&source.code).cloned();
         let made = match known {
             Some(made) => made,
             None => {
@@ -186,7 +185,7 @@ impl Kernels {
             }
         };
         let mut compiled = lock();
-        compiled.by_code.insert(code, Arc::clone(&made));
+        compiled.by_code.insert(source.code.clone(), Arc::clone(&made));
         compiled.by_key.insert(key, Arc::clone(&made));
         Ok(made)
     }

@@ -186,6 +186,15 @@ pub struct Lanes {
 }
 
 impl Lanes {
+    /// The lanes of an adapter, and whether subgroup variants run there. Where they do not, they are
+    /// not offered, and their numbers are still defined.
+    pub fn or_least(facts: &AdapterFacts) -> (Self, Result<(), String>) {
+        match Self::of(facts) {
+            Ok(lanes) => (lanes, Ok(())),
+            Err(why) => (Self { shared: 4, group: 8 }, Err(why)),
+        }
+    }
+
     /// The lanes of an adapter.
     ///
     /// # Errors

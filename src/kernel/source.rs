@@ -22,6 +22,7 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/conv_backward_data_store.wgsl"),
     ),
     ("common/winograd_shuffle.wgsl", include_str!("../../shaders/common/winograd_shuffle.wgsl")),
+    ("common/partial_sums.wgsl", include_str!("../../shaders/common/partial_sums.wgsl")),
     ("common/conv_shuffle.wgsl", include_str!("../../shaders/common/conv_shuffle.wgsl")),
     ("common/conv_tiled.wgsl", include_str!("../../shaders/common/conv_tiled.wgsl")),
     (
@@ -45,6 +46,8 @@ pub struct Source {
     pub name: &'static str,
     /// WGSL with one entry point, `main`.
     pub wgsl: String,
+    /// The same without comments: what tells one pipeline from another.
+    pub code: String,
 }
 
 impl Source {
@@ -65,14 +68,15 @@ impl Source {
         wgsl.push_str(COMMON[0].1);
         wgsl.push_str(COMMON[1].1);
         wgsl.push_str(&body);
-        Ok(Self { name: variant.name, wgsl })
+        let code = without_comments(&wgsl);
+        Ok(Self { name: variant.name, wgsl, code })
     }
+}
 
-    /// The code alone, without comments.
-    pub fn code(&self) -> String {
-        let lines = self.wgsl.lines().map(|line| line.split("//").next().unwrap_or(line).trim());
-        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
-    }
+/// WGSL without comments.
+fn without_comments(wgsl: &str) -> String {
+    let lines = wgsl.lines().map(|line| line.split("//").next().unwrap_or(line).trim());
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 fn render(variant: &Variant) -> Result<String, minijinja::Error> {

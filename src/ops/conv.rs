@@ -231,8 +231,7 @@ enum Plan {
 
 impl Plan {
     fn shuffle(facts: &AdapterFacts) -> Self {
-        // Where there are no subgroups the variant is not offered; its numbers are still defined.
-        Self::Shuffle(Lanes::of(facts).unwrap_or(Lanes { shared: 4, group: 8 }))
+        Self::Shuffle(Lanes::or_least(facts).0)
     }
 
     fn tiled() -> Self {
@@ -254,14 +253,8 @@ impl Plan {
     }
 
     fn dims(&self, source: FeatureMap, target: FeatureMap) -> Vec<(&'static str, Dim)> {
-        vec![
-            ("height", Dim::U(target.height as u32)),
-            ("width", Dim::U(target.width as u32)),
-            ("in_quads", Dim::U(source.quads() as u32)),
-            ("out_quads", Dim::U(target.quads() as u32)),
-            ("out_halo", Dim::U(target.halo as u32)),
-            ("row_blocks", Dim::U((target.height as u32).div_ceil(rows_at_once(target.height)))),
-        ]
+        let rows = rows_at_once(target.height) as usize;
+        map_dims(source, target, target.height.div_ceil(rows))
     }
 
     fn grid(&self, target: FeatureMap) -> Grid {
@@ -288,7 +281,24 @@ pub(super) fn prefer_shuffle(variants: &mut [Variant], facts: &AdapterFacts) {
     variants.sort_by_key(|variant| variant.name.ends_with("_shuffle") != facts.is_software());
 }
 
-fn flop(source: FeatureMap, target: FeatureMap) -> u64 {
+/// The dimensions of a convolution from `source` to `target`, whose rows are cut into `row_blocks`.
+pub(super) fn map_dims(
+    source: FeatureMap,
+    target: FeatureMap,
+    row_blocks: usize,
+) -> Vec<(&'static str, Dim)> {
+    vec![
+        ("height", Dim::U(target.height as u32)),
+        ("width", Dim::U(target.width as u32)),
+        ("in_quads", Dim::U(source.quads() as u32)),
+        ("out_quads", Dim::U(target.quads() as u32)),
+        ("out_halo", Dim::U(target.halo as u32)),
+        ("row_blocks", Dim::U(row_blocks as u32)),
+    ]
+}
+
+/// Work of a direct convolution of one image, in any of its three passes.
+pub(super) fn flop(source: FeatureMap, target: FeatureMap) -> u64 {
     (2 * TAPS * source.channels * target.channels * target.height * target.width) as u64
 }
 
@@ -328,6 +338,12 @@ pub(super) const SHAPES: &[(usize, usize, usize, usize)] = &[
     (28, 28, 32, 64),
     (56, 56, 16, 32),
 ];
+
+/// Those of [`SHAPES`] whose reference takes little time, with their places.
+pub(super) fn small_shapes() -> impl Iterator<Item = (usize, (usize, usize, usize, usize))> {
+    let all = SHAPES.iter().copied().enumerate();
+    all.filter(|&(_, (h, w, c, k))| h * w * c * k <= 300_000)
+}
 
 pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
     let op = |(i, &(h, w, c, k)): (usize, &(usize, usize, usize, usize))| {

@@ -1,6 +1,6 @@
 //! Gradients of a convolution's filters and bias, in two fixed passes: partial sums, then their sum.
 
-use super::conv::{SHAPES, prefer_shuffle, taps};
+use super::conv::{SHAPES, flop, prefer_shuffle, taps};
 use super::tiles::WeightTile;
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
@@ -55,29 +55,8 @@ impl ConvBackwardWeights {
         Layout::Filter { c: self.x.channels, k: self.dy.channels }
     }
 
-    fn dims(&self, splits: u32) -> Vec<(&'static str, Dim)> {
-        vec![
-            ("height", Dim::U(self.x.height as u32)),
-            ("width", Dim::U(self.x.width as u32)),
-            ("in_quads", Dim::U(self.x.quads() as u32)),
-            ("out_quads", Dim::U(self.dy.quads() as u32)),
-            ("dy_halo", Dim::U(self.dy.halo as u32)),
-            ("row_blocks", Dim::U((self.x.height as u32).div_ceil(rows_at_once(self.x.height)))),
-            ("splits", Dim::U(splits)),
-        ]
-    }
-
     fn shuffle(&self, facts: &AdapterFacts) -> Variant {
-        let lanes = Lanes::of(facts);
-        let supported = match lanes {
-            Ok(Lanes { shared, group })
-                if !self.slots.is_multiple_of((group / shared) as usize) =>
-            {
-                Err(format!("{} slots are no multiple of {}", self.slots, group / shared))
-            }
-            _ => lanes.clone().map(|_| ()),
-        };
-        let lanes = lanes.unwrap_or(Lanes { shared: 4, group: 8 });
+        let (lanes, supported) = lanes_for(self.slots, facts);
         let splits = self.slots as u32 / (lanes.group / lanes.shared);
         let quads = self.dy.quads().min(4) as u32;
         let tiles = self.x.quads() * self.dy.quads().div_ceil(quads as usize);
@@ -87,15 +66,46 @@ impl ConvBackwardWeights {
                 ("CHANNELS", self.x.channels.min(4) as u32),
                 ("QUADS", quads),
                 ("ROWS", rows_at_once(self.x.height)),
+                ("POINTS", TAPS as u32),
                 ("LANES", lanes.shared),
                 ("GROUP", lanes.group),
             ],
-            dims: self.dims(splits),
+            dims: pixel_dims(self.x, self.dy, rows_at_once(self.x.height), splits),
             grid: Grid::fixed(tiles as u64 * u64::from(splits)),
             proven: true,
             supported,
         }
     }
+}
+
+/// The lanes of an adapter for partial sums in `slots` slots, and whether a subgroup variant can fill
+/// them there: a workgroup fills one for each group of lanes that share values.
+pub(super) fn lanes_for(slots: usize, facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
+    let (lanes, supported) = Lanes::or_least(facts);
+    let each = (lanes.group / lanes.shared) as usize;
+    let fits = match slots.is_multiple_of(each) {
+        true => Ok(()),
+        false => Err(format!("{slots} slots are no multiple of {each}")),
+    };
+    (lanes, supported.and(fits))
+}
+
+/// The dimensions of a sum over all pixels, taken `rows` at a time and split into `splits` shares.
+pub(super) fn pixel_dims(
+    x: FeatureMap,
+    dy: FeatureMap,
+    rows: u32,
+    splits: u32,
+) -> Vec<(&'static str, Dim)> {
+    vec![
+        ("height", Dim::U(x.height as u32)),
+        ("width", Dim::U(x.width as u32)),
+        ("in_quads", Dim::U(x.quads() as u32)),
+        ("out_quads", Dim::U(dy.quads() as u32)),
+        ("dy_halo", Dim::U(dy.halo as u32)),
+        ("row_blocks", Dim::U((x.height as u32).div_ceil(rows))),
+        ("splits", Dim::U(splits)),
+    ]
 }
 
 impl Op for ConvBackwardWeights {
@@ -119,7 +129,7 @@ impl Op for ConvBackwardWeights {
             variant! {
                 "conv_backward_weights_tiled",
                 constants: tile.constants(),
-                dims: self.dims(self.slots as u32),
+                dims: pixel_dims(self.x, self.dy, rows_at_once(self.x.height), self.slots as u32),
                 grid: Grid::fixed((tiles * self.slots) as u64),
                 proven: true,
                 supported: Ok(()),
@@ -131,8 +141,7 @@ impl Op for ConvBackwardWeights {
     }
 
     fn flop(&self, images: u64) -> u64 {
-        let (x, dy) = (self.x, self.dy);
-        images * (2 * TAPS * x.channels * dy.channels * dy.height * dy.width) as u64
+        images * flop(self.x, self.dy)
     }
 
     /// Which pixels a slot takes is the variant's affair: the reference puts the whole sum into the

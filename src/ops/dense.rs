@@ -98,12 +98,6 @@ fn images_at_once(images: usize, lanes: Lanes) -> u32 {
     (images.clamp(1, 16) as u32).next_multiple_of(8).next_multiple_of(lanes.shared)
 }
 
-fn shuffle_constants(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
-    let lanes = Lanes::of(facts);
-    let supported = lanes.clone().map(|_| ());
-    (lanes.unwrap_or(Lanes { shared: 4, group: 8 }), supported)
-}
-
 fn per_images(images: u32, lanes: Lanes) -> Vec<(&'static str, u32)> {
     vec![("IMAGES", images), ("LANES", lanes.shared), ("GROUP", lanes.group)]
 }
@@ -117,7 +111,7 @@ pub(super) struct WeightsShuffle {
 
 impl WeightsShuffle {
     pub(super) fn of(slice: Slice, facts: &AdapterFacts) -> Self {
-        let (lanes, supported) = shuffle_constants(facts);
+        let (lanes, supported) = Lanes::or_least(facts);
         let quads = slice.in_quads().min(8) as u32;
         let rows = blocks(slice.in_quads(), quads);
         let constants = vec![("QUADS", quads), ("LANES", lanes.shared), ("GROUP", lanes.group)];
@@ -147,7 +141,7 @@ impl Op for DenseForward {
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.slice.dims(Some(("relu", self.relu)));
-        let (lanes, supported) = shuffle_constants(facts);
+        let (lanes, supported) = Lanes::or_least(facts);
         let at_once = images_at_once(self.images, lanes);
         let panels = self.slice.panels();
         let mut variants = vec![
@@ -216,7 +210,7 @@ impl Op for DenseBackwardData {
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.slice.dims(Some(("accumulate", self.accumulate)));
-        let (lanes, supported) = shuffle_constants(facts);
+        let (lanes, supported) = Lanes::or_least(facts);
         let at_once = images_at_once(self.images, lanes);
         let quads = self.slice.in_quads();
         let mut variants = vec![

@@ -4,7 +4,7 @@
 //! Tiles of 2x2 outputs take 4 multiplications an output in place of 9, and round about as a direct
 //! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
 
-use super::conv::SHAPES;
+use super::conv::{flop, map_dims, small_shapes};
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
@@ -92,7 +92,7 @@ impl Tile {
     /// It is known of software adapters only; others take the direct convolution.
     pub fn preferred(source: FeatureMap, target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
         let pays = source.channels >= 8 && target.channels >= 16 && target.height > 4;
-        let runs = facts.is_software() && facts.texels && Lanes::of(facts).is_ok();
+        let runs = facts.texels && Lanes::of(facts).is_ok();
         (pays && runs).then_some(Self::Two)
     }
 
@@ -117,16 +117,10 @@ impl Tile {
         target: FeatureMap,
         floor: Option<f32>,
     ) -> Vec<(&'static str, Dim)> {
-        vec![
-            ("height", Dim::U(target.height as u32)),
-            ("width", Dim::U(target.width as u32)),
-            ("in_quads", Dim::U(source.quads() as u32)),
-            ("out_quads", Dim::U(target.quads() as u32)),
-            ("out_halo", Dim::U(target.halo as u32)),
-            ("row_blocks", Dim::U(self.row_blocks(target) as u32)),
-            ("floor", Dim::F(floor.unwrap_or(f32::MIN))),
-            ("masked", Dim::U(u32::from(floor.is_none()))),
-        ]
+        let mut dims = map_dims(source, target, self.row_blocks(target));
+        dims.push(("floor", Dim::F(floor.unwrap_or(f32::MIN))));
+        dims.push(("masked", Dim::U(u32::from(floor.is_none()))));
+        dims
     }
 
     fn grid(self, target: FeatureMap, lanes: Lanes) -> Grid {
@@ -146,12 +140,6 @@ impl Tile {
 
 /// Quads of output channels that an invocation computes.
 const QUADS: u32 = 4;
-
-fn lanes(facts: &AdapterFacts) -> (Lanes, Result<(), String>) {
-    let lanes = Lanes::of(facts);
-    let supported = lanes.clone().map(|_| ());
-    (lanes.unwrap_or(Lanes { shared: 4, group: 8 }), supported)
-}
 
 impl Op for WinogradFilter {
     fn name(&self) -> &'static str {
@@ -235,7 +223,7 @@ impl Op for WinogradForward {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let (lanes, supported) = lanes(facts);
+        let (lanes, supported) = Lanes::or_least(facts);
         let constants = self.tile.constants(lanes);
         let floor = if self.relu { 0.0 } else { f32::MIN };
         let dims = self.tile.dims(self.input, self.output, Some(floor));
@@ -251,8 +239,9 @@ impl Op for WinogradForward {
         }]
     }
 
+    /// What a direct convolution would compute: rates are comparable.
     fn flop(&self, images: u64) -> u64 {
-        images * direct_flop(self.input, self.output)
+        images * flop(self.input, self.output)
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
@@ -292,7 +281,7 @@ impl Op for WinogradBackwardData {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let (lanes, supported) = lanes(facts);
+        let (lanes, supported) = Lanes::or_least(facts);
         let constants = self.tile.constants(lanes);
         let dims = self.tile.dims(self.dy, self.dx, None);
         let grid = self.tile.grid(self.dx, lanes);
@@ -308,7 +297,7 @@ impl Op for WinogradBackwardData {
     }
 
     fn flop(&self, images: u64) -> u64 {
-        images * direct_flop(self.dy, self.dx)
+        images * flop(self.dy, self.dx)
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
@@ -330,18 +319,11 @@ impl Op for WinogradBackwardData {
     }
 }
 
-/// What a direct convolution would compute: rates are comparable.
-fn direct_flop(source: FeatureMap, target: FeatureMap) -> u64 {
-    (2 * TAPS * source.channels * target.channels * target.height * target.width) as u64
-}
-
 const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
 
-/// The shapes of the direct convolution but the largest, with both tiles.
+/// [`small_shapes`] with both tiles.
 fn shapes() -> impl Iterator<Item = (usize, Tile, FeatureMap, usize)> {
-    let small = SHAPES.iter().copied().enumerate();
-    let small = small.filter(|&(_, (h, w, c, k))| h * w * c * k <= 300_000);
-    small.flat_map(|(i, (h, w, c, k))| {
+    small_shapes().flat_map(|(i, (h, w, c, k))| {
         TILES.into_iter().map(move |tile| (i, tile, FeatureMap::new(h, w, c).with_halo(1), k))
     })
 }

@@ -2,7 +2,8 @@
 //! adjoint of F(2x2, 3x3) in the filters (Lavin and Gray, arXiv:1509.09308, section 4.1), for which
 //! both the input and the gradient of the output are transformed.
 
-use super::conv::{SHAPES, prefer_shuffle};
+use super::conv::{flop, small_shapes};
+use super::conv_weights::{lanes_for, pixel_dims};
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
@@ -51,7 +52,7 @@ impl WinogradBackwardWeights {
     /// blocks reads the pixels of a slot again, so these should stay in a core's cache, and there
     /// should be enough of them to keep the cores busy.
     pub fn new(x: FeatureMap, dy: FeatureMap, images: usize, facts: &AdapterFacts) -> Self {
-        let lanes = Lanes::of(facts).unwrap_or(Lanes { shared: 4, group: 8 });
+        let (lanes, _) = Lanes::or_least(facts);
         let tiles = x.quads() * dy.quads().div_ceil(QUADS);
         let cached = (images * (x.len() + dy.len()) * 4).div_ceil(CACHED);
         let columns = images * x.height.div_ceil(2 * TILES) * x.width.div_ceil(2);
@@ -63,10 +64,6 @@ impl WinogradBackwardWeights {
     /// The layout of `partial`.
     pub fn partial(&self) -> Layout {
         partial(self.x.channels, self.dy.channels, self.slots)
-    }
-
-    fn row_blocks(&self) -> usize {
-        self.x.height.div_ceil(2 * TILES)
     }
 }
 
@@ -84,47 +81,28 @@ impl Op for WinogradBackwardWeights {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let lanes = Lanes::of(facts);
-        let supported = match lanes {
-            Ok(Lanes { shared, group })
-                if !self.slots.is_multiple_of((group / shared) as usize) =>
-            {
-                Err(format!("{} slots are no multiple of {}", self.slots, group / shared))
-            }
-            _ => lanes.clone().map(|_| ()),
-        };
-        let lanes = lanes.unwrap_or(Lanes { shared: 4, group: 8 });
+        let (lanes, supported) = lanes_for(self.slots, facts);
         let splits = self.slots as u32 / (lanes.group / lanes.shared);
         let tiles = self.x.quads() * self.dy.quads().div_ceil(QUADS);
-        let mut variants = vec![variant! {
+        vec![variant! {
             "winograd_backward_weights_2x2_shuffle",
             constants: vec![
                 ("TILES", TILES as u32),
                 ("QUADS", QUADS as u32),
+                ("POINTS", POINTS as u32),
                 ("LANES", lanes.shared),
                 ("GROUP", lanes.group),
             ],
-            dims: vec![
-                ("height", Dim::U(self.x.height as u32)),
-                ("width", Dim::U(self.x.width as u32)),
-                ("in_quads", Dim::U(self.x.quads() as u32)),
-                ("out_quads", Dim::U(self.dy.quads() as u32)),
-                ("dy_halo", Dim::U(self.dy.halo as u32)),
-                ("row_blocks", Dim::U(self.row_blocks() as u32)),
-                ("splits", Dim::U(splits)),
-            ],
+            dims: pixel_dims(self.x, self.dy, 2 * TILES as u32, splits),
             grid: Grid::fixed(tiles as u64 * u64::from(splits)),
             proven: true,
             supported,
-        }];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        }]
     }
 
     /// What the direct sum would compute: rates are comparable.
     fn flop(&self, images: u64) -> u64 {
-        let (x, dy) = (self.x, self.dy);
-        images * (2 * TAPS * x.channels * dy.channels * dy.height * dy.width) as u64
+        images * flop(self.x, self.dy)
     }
 
     /// Which tiles a slot takes is the variant's affair: the reference puts the whole sum into the
@@ -252,11 +230,6 @@ impl Op for WinogradFilterGradient {
     }
 }
 
-fn shapes() -> impl Iterator<Item = (usize, (usize, usize, usize, usize))> {
-    let small = SHAPES.iter().copied().enumerate();
-    small.filter(|&(_, (h, w, c, k))| h * w * c * k <= 300_000)
-}
-
 pub(super) fn examples() -> Vec<Box<dyn Op>> {
     let op = |(i, (h, w, c, k)): (usize, (usize, usize, usize, usize))| {
         let x = FeatureMap::new(h, w, c).with_halo(1);
@@ -265,12 +238,12 @@ pub(super) fn examples() -> Vec<Box<dyn Op>> {
         let dy = x.with_channels(k).with_halo(halo);
         Box::new(WinogradBackwardWeights { x, dy, slots }) as _
     };
-    shapes().map(op).collect()
+    small_shapes().map(op).collect()
 }
 
 pub(super) fn gradient_examples() -> Vec<Box<dyn Op>> {
     let op = |(_, (_, _, c, k)): (usize, (usize, usize, usize, usize))| {
         Box::new(WinogradFilterGradient { c, k, slots: 1 + c % 5 }) as _
     };
-    shapes().map(op).collect()
+    small_shapes().map(op).collect()
 }

@@ -1,6 +1,7 @@
 //! How far Winograd's filtering, its transforms included, is from the direct convolution in f64.
 
 use vgg_wgpu::kernel::{Access, Kernels};
+use vgg_wgpu::ops::contents::{deviation, summed};
 use vgg_wgpu::ops::{
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, Data, Op, Run, Tile,
     WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
@@ -9,6 +10,7 @@ use vgg_wgpu::ops::{
 use vgg_wgpu::shape::{FeatureMap, Layout};
 
 use crate::device;
+use crate::fixtures::uniform;
 
 /// A tile is offered only while its error relative to the largest output stays below this.
 const MOST: f64 = 1e-5;
@@ -19,21 +21,11 @@ const IMAGES: u32 = 3;
 const SHAPES: [(usize, usize, usize, usize); 3] =
     [(14, 14, 128, 128), (28, 28, 64, 32), (9, 13, 18, 33)];
 
-/// Random numbers in `[-1, 1]`, paddings zero, each with the value that an f32 holds.
-fn any(layout: Layout, seed: u64) -> Data {
-    let mut random = uniform(seed);
-    let value = |i| if layout.is_padding(i) { 0.0 } else { f64::from(random() as f32) };
-    Data::F((0..layout.len(IMAGES as usize)).map(value).collect())
-}
-
-/// A linear congruential generator (Knuth's MMIX), its high bits as numbers in `[-1, 1]`.
-fn uniform(seed: u64) -> impl FnMut() -> f64 {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as f64 / f64::from(1u32 << 30) - 1.0
-    }
+/// Numbers in `[-1, 1]` that follow from `key`, paddings zero.
+fn any(layout: Layout, key: &str) -> Data {
+    let values = uniform(key, layout.len(IMAGES as usize), 1.0, 0.0).into_iter().enumerate();
+    let value = |(i, value)| if layout.is_padding(i) { 0.0 } else { f64::from(value) };
+    Data::F(values.map(value).collect())
 }
 
 /// What an operation makes of `inputs`, given in the order of the bindings it reads.
@@ -68,14 +60,8 @@ fn reference(op: &dyn Op, inputs: &[&Data]) -> Data {
     buffers.pop().expect("the last binding")
 }
 
-/// The largest difference relative to the largest number wanted, over `len` elements from `first`.
-fn error(found: &Data, wanted: &Data, len: usize) -> f64 {
-    let largest = (0..len).map(|i| wanted[i].abs()).fold(0.0, f64::max);
-    let difference = (0..len).map(|i| (found[i] - wanted[i]).abs()).fold(0.0, f64::max);
-    difference / largest
-}
-
-fn report(what: &str, error: f64) {
+fn report(what: &str, found: &Data, wanted: &Data) {
+    let error = deviation(found, wanted);
     println!("{what}: {error:.2e}");
     assert!(error > 0.0 && error < MOST, "{what}: {error:e} of the largest, allowed are {MOST:e}");
 }
@@ -87,9 +73,9 @@ fn both_tiles_are_near_the_direct_convolution() {
     for (h, w, c, k) in SHAPES {
         let input = FeatureMap::new(h, w, c).with_halo(1);
         let output = input.with_channels(k).with_halo(1);
-        let x = any(Layout::Map(input), 1);
-        let filters = any(Layout::Filter { c, k }, 2);
-        let dy = any(Layout::Map(output), 3);
+        let x = any(Layout::Map(input), "winograd/x");
+        let filters = any(Layout::Filter { c, k }, "winograd/filters");
+        let dy = any(Layout::Map(output), "winograd/dy");
         let direct = reference(&ConvForward { input, output, relu: false }, &[&x, &filters]);
         let flipped = reference(&ConvFilterFlip { c, k }, &[&filters]);
         let direct_dx = ConvBackwardData { dy: output, dx: input };
@@ -100,15 +86,14 @@ fn both_tiles_are_near_the_direct_convolution() {
             let u = run(kernels, &filter, &[&filters]).unwrap().remove(1);
             let forward = WinogradForward { input, output, relu: false, tile };
             let Some(mut found) = run(kernels, &forward, &[&x, &u, &x]) else { return };
-            let images = IMAGES as usize;
             let y = found.remove(3);
-            report(&format!("{name}, forward"), error(&y, &direct, images * output.len()));
+            report(&format!("{name}, forward"), &y, &direct);
 
             let filter = WinogradFilter { c, k, tile, flip: true };
             let u = run(kernels, &filter, &[&filters]).unwrap().remove(1);
             let backward = WinogradBackwardData { dy: output, dx: input, tile };
             let dx = run(kernels, &backward, &[&dy, &u, &x]).unwrap().remove(3);
-            report(&format!("{name}, backward"), error(&dx, &direct_dx, images * input.len()));
+            report(&format!("{name}, backward"), &dx, &direct_dx);
         }
     }
 }
@@ -120,15 +105,17 @@ fn the_gradient_of_filters_is_near_the_direct_sum() {
     for (h, w, c, k) in SHAPES {
         let x_map = FeatureMap::new(h, w, c).with_halo(1);
         let dy_map = x_map.with_channels(k).with_halo(1);
-        let (x, dy) = (any(Layout::Map(x_map), 4), any(Layout::Map(dy_map), 5));
+        let (x, dy) = (
+            any(Layout::Map(x_map), "winograd/x of gradient"),
+            any(Layout::Map(dy_map), "winograd/dy of gradient"),
+        );
         let direct = ConvBackwardWeights { x: x_map, dy: dy_map, slots: 16 };
-        // The reference puts the whole sum into the first slot.
-        let direct = reference(&direct, &[&x, &dy]);
+        let direct = summed(&reference(&direct, &[&x, &dy]), 16);
         let first = WinogradBackwardWeights { x: x_map, dy: dy_map, slots: 16 };
         let Some(mut found) = run(kernels, &first, &[&x, &dy]) else { return };
         let second = WinogradFilterGradient { c, k, slots: 16 };
         let grad = run(kernels, &second, &[&found.remove(2)]).unwrap().remove(1);
         let what = format!("gradient of filters, {h}x{w}, {c} to {k} channels");
-        report(&what, error(&grad, &direct, Layout::Filter { c, k }.len(1)));
+        report(&what, &grad, &direct);
     }
 }
