@@ -11,7 +11,9 @@
 // filters transformed by `winograd_filter`, then the bias; output: (n, h + 2 out_halo, w + 2 out_halo,
 // out_quads), its halo left alone. Forward (masked 0): out = max(out + bias, floor). Backward to data
 // (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). One source for both, as
-// a driver takes seconds to compile it.
+// a driver takes seconds to compile it. POOLED, for tiles of 2: of each tile only the largest output is
+// stored, output: (n, h / 2 + 2 out_halo, w / 2 + 2 out_halo, out_quads), and which it was, positions:
+// (n, h / 2, w / 2, out_quads) u32, a byte a channel; an odd last row or column is dropped.
 // One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
 // tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
 // these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
@@ -41,8 +43,51 @@
 //@ endmacro
 //@ set SIDE = TILE + 2
 //@ set rows = TILE * TILES + 2
-//@ set items = 4 * QUADS
+//@ set items = CHANNELS * QUADS
 //@ set loads = (items + LANES - 1) // LANES
+// The sums of output channel k over the channels of a quad, `first` and what follows on it: each a chain
+// of names and not of assignments, see common/conv_shuffle.wgsl.
+//@ macro products(k, first)
+//@ for point in range(SIDE * SIDE)
+//@ for c in range(CHANNELS)
+//@ set item = c * QUADS + k // 4
+    let w_${point}_${k}_${c} =
+        subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
+//@ for t in range(TILES)
+//@ set sum = "sum_" ~ k ~ "_" ~ point ~ "_" ~ t
+    let ${sum}_${c} = fma(
+        v_${t}_${point}_${c}, w_${point}_${k}_${c},
+        ${(sum ~ "_" ~ (c - 1)) if c > 0 else (first or sum)}
+    );
+//@ endfor
+//@ endfor
+//@ endfor
+//@ endmacro
+//@ if POOLED
+// Stores the largest of 2x2 outputs and which it is, the first of equals: 0 1 over 2 3.
+fn store_window(
+    n: u32, row: u32, column: u32, quad: u32,
+    sum_0: vec4<f32>, sum_1: vec4<f32>, sum_2: vec4<f32>, sum_3: vec4<f32>,
+) {
+    let d = dims;
+    let bias = load_u(${4 * SIDE * SIDE}u * d.in_quads * d.out_quads + quad);
+    //@ for p in range(4)
+    let value_${p} = max(sum_${p} + bias, vec4<f32>(d.floor));
+    //@ endfor
+    var best = value_0;
+    var place = vec4<u32>();
+    //@ for p in range(1, 4)
+    place = select(place, vec4<u32>(${p}u), value_${p} > best);
+    best = max(best, value_${p});
+    //@ endfor
+    let rows = d.out_height + 2u * d.out_halo;
+    let columns = d.out_width + 2u * d.out_halo;
+    let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
+    store_output(pixel * d.out_quads + quad, best);
+    positions[((n * d.out_height + row) * d.out_width + column) * d.out_quads + quad] =
+        place.x | (place.y << 8u) | (place.z << 16u) | (place.w << 24u);
+}
+//@ else
 fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
     let d = dims;
     var result = value;
@@ -59,6 +104,7 @@ fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
     let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
     store_output(pixel * d.out_quads + quad, result);
 }
+//@ endif
 
 @compute @workgroup_size(GROUP)
 fn main(
@@ -69,15 +115,15 @@ fn main(
 ) {
     let d = dims;
     let tile_columns = (d.width + TILE - 1u) / TILE;
-    let positions = step.images * d.row_blocks * tile_columns;
-    let position_groups = (positions + GROUP - 1u) / GROUP;
+    let places = step.images * d.row_blocks * tile_columns;
+    let position_groups = (places + GROUP - 1u) / GROUP;
     let group = group_index(workgroup, workgroups);
     let first_quad = (group / position_groups) * QUADS;
     if first_quad >= d.out_quads {
         return;
     }
     let wanted = (group % position_groups) * GROUP + invocation;
-    let position = min(wanted, positions - 1u);
+    let position = min(wanted, places - 1u);
     let left = position % tile_columns * TILE;
     let top = (position / tile_columns) % d.row_blocks * (TILE * TILES);
     let image = position / (tile_columns * d.row_blocks);
@@ -102,6 +148,7 @@ fn main(
     //@ endfor
     let point_pitch = d.in_quads * 4u * d.out_quads;
 
+    //@ if CHANNELS == 4
     //@ for k in range(QUADS * 4)
     //@ for point in range(SIDE * SIDE)
     //@ for t in range(TILES)
@@ -110,6 +157,10 @@ fn main(
     //@ endfor
     //@ endfor
     for (var quad = 0u; quad < d.in_quads; quad++) {
+    //@ else
+        // One quad holds all channels.
+        let quad = 0u;
+    //@ endif
         //@ for j in range(rows)
         //@ for s in range(SIDE)
         let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
@@ -133,42 +184,36 @@ fn main(
         //@ endfor
         //@ for t in range(TILES)
         //@ for point in range(SIDE * SIDE)
-        //@ for c in range(4)
+        //@ for c in range(CHANNELS)
         let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
         //@ endfor
         //@ endfor
         //@ endfor
-        // Each sum is a chain of names and not of assignments: see common/conv_shuffle.wgsl.
+    //@ if CHANNELS == 4
         //@ for k in range(QUADS * 4)
+        ${products(k, "")}
         //@ for point in range(SIDE * SIDE)
-        //@ for c in range(4)
-        //@ set item = c * QUADS + k // 4
-        let w_${point}_${k}_${c} =
-            subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
-        //@ for t in range(TILES)
-        let sum_${k}_${point}_${t}_${c} = fma(
-            v_${t}_${point}_${c}, w_${point}_${k}_${c},
-            sum_${k}_${point}_${t}${"_" ~ (c - 1) if c > 0 else ""}
-        );
-        //@ endfor
-        //@ endfor
         //@ for t in range(TILES)
         sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
         //@ endfor
         //@ endfor
         //@ endfor
     }
-    if wanted >= positions {
-        return;
-    }
+    //@ endif
+    let used = wanted < places;
     //@ for q in range(QUADS)
     if first_quad + ${q}u < d.out_quads {
+        //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
+        //@ if CHANNELS < 4
+        //@ for k in sums
+        ${products(k, "0.0")}
+        //@ endfor
+        //@ endif
         //@ for t in range(TILES)
         //@ for point in range(SIDE * SIDE)
-        //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
         let m_${t}_${point} = vec4<f32>(
             //@ for k in sums
-            sum_${k}_${point}_${t},
+            sum_${k}_${point}_${t}${"" if CHANNELS == 4 else "_" ~ (CHANNELS - 1)},
             //@ endfor
         );
         //@ endfor
@@ -180,14 +225,26 @@ fn main(
             //@ endfor
             ;
         //@ endfor
+        //@ endfor
+        //@ if POOLED
+        if used && top + ${TILE * t + 1}u < d.height && left + 1u < d.width {
+            store_window(image, top / 2u + ${t}u, left / 2u, first_quad + ${q}u,
+                //@ for p in range(4)
+                ${combine(A[p % 2], "n_" ~ t ~ "_" ~ (p // 2) ~ "_", 0, "")},
+                //@ endfor
+            );
+        }
+        //@ else
+        //@ for a in range(TILE)
         //@ for b in range(TILE)
-        if top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
+        if used && top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
             store(image, top + ${TILE * t + a}u, left + ${b}u, first_quad + ${q}u,
                 ${combine(A[b], "n_" ~ t ~ "_" ~ a ~ "_", 0, "")}
             );
         }
         //@ endfor
         //@ endfor
+        //@ endif
         //@ endfor
     }
     //@ endfor

@@ -4,8 +4,8 @@
 //! Tiles of 2x2 outputs take 4 multiplications an output in place of 9, and round about as a direct
 //! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
 
-use super::conv::{flop, map_dims, small_shapes};
-use super::{Data, Op, rounding};
+use super::conv::{flop, map_dims, pixels, small_shapes};
+use super::{Data, MaxPoolForward, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -32,7 +32,8 @@ pub struct WinogradFilter {
     pub flip: bool,
 }
 
-/// What [`ConvForward`](super::ConvForward) computes, with transformed filters.
+/// What [`ConvForward`](super::ConvForward) computes, with transformed filters; if wanted with what
+/// [`MaxPoolForward`] makes of it, so that the outputs themselves are never stored.
 #[derive(Debug, Clone, Copy)]
 pub struct WinogradForward {
     /// The input, with a halo.
@@ -41,6 +42,8 @@ pub struct WinogradForward {
     pub output: FeatureMap,
     /// True if negative outputs become 0.
     pub relu: bool,
+    /// True if the output is the pooled map.
+    pub pool: bool,
     /// The tile.
     pub tile: Tile,
 }
@@ -91,13 +94,22 @@ impl Tile {
     ///
     /// It is known of software adapters only; others take the direct convolution.
     pub fn preferred(source: FeatureMap, target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
-        let pays = source.channels >= 8 && target.channels >= 16 && target.height > 4;
+        let pays = source.channels >= 8;
+        pays.then(|| Self::preferred_with_pool(target, facts)).flatten()
+    }
+
+    /// The same where a pooling follows: a tile of 2x2 outputs is a window of it, and three quarters
+    /// of the stores are spared, which take longer than the sums over few channels.
+    pub fn preferred_with_pool(target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
+        let pays = target.channels >= 16 && target.height > 4;
         let runs = facts.texels && Lanes::of(facts).is_ok();
         (pays && runs).then_some(Self::Two)
     }
 
-    fn constants(self, lanes: Lanes) -> Vec<(&'static str, u32)> {
+    fn constants(self, source: FeatureMap, pooled: bool, lanes: Lanes) -> Vec<(&'static str, u32)> {
         vec![
+            ("POOLED", u32::from(pooled)),
+            ("CHANNELS", source.channels.min(4) as u32),
             ("TILE", self.outputs() as u32),
             ("TILES", self.at_once() as u32),
             ("QUADS", QUADS),
@@ -110,16 +122,21 @@ impl Tile {
         target.height.div_ceil(self.outputs() * self.at_once())
     }
 
-    /// Forward with the least value of an output as `floor`, backward without.
+    /// Of a convolution from `source` to `target`, of which `stored` is kept, pooled or not: forward
+    /// with the least value of an output as `floor`, backward without.
     fn dims(
         self,
         source: FeatureMap,
-        target: FeatureMap,
+        (target, stored): (FeatureMap, FeatureMap),
         floor: Option<f32>,
     ) -> Vec<(&'static str, Dim)> {
         let mut dims = map_dims(source, target, self.row_blocks(target));
-        dims.push(("floor", Dim::F(floor.unwrap_or(f32::MIN))));
-        dims.push(("masked", Dim::U(u32::from(floor.is_none()))));
+        dims.extend([
+            ("out_height", Dim::U(stored.height as u32)),
+            ("out_width", Dim::U(stored.width as u32)),
+            ("floor", Dim::F(floor.unwrap_or(f32::MIN))),
+            ("masked", Dim::U(u32::from(floor.is_none()))),
+        ]);
         dims
     }
 
@@ -140,6 +157,27 @@ impl Tile {
 
 /// Quads of output channels that an invocation computes.
 const QUADS: u32 = 4;
+
+impl WinogradForward {
+    /// The map of outputs before they are pooled.
+    fn full(&self) -> FeatureMap {
+        let (map, halo) = (self.input.with_channels(self.output.channels), self.output.halo);
+        map.with_halo(halo)
+    }
+
+    /// The outputs before they are pooled, without halo.
+    fn sums(&self, images: u32, (x, u): (&Data, &Data)) -> (FeatureMap, Data) {
+        let full = self.full().with_halo(0);
+        let points = self.tile.side() * self.tile.side();
+        let bias = points * padded(self.input.channels) * padded(self.output.channels);
+        let mut sums = Data::F(vec![0.0; Layout::Map(full).len(images as usize)]);
+        self.tile.convolve((self.input, full), images, (x, u), |(n, i, j, k), sum| {
+            let value = sum + u[bias + k];
+            sums[full.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
+        });
+        (full, sums)
+    }
+}
 
 impl Op for WinogradFilter {
     fn name(&self) -> &'static str {
@@ -213,21 +251,27 @@ impl Op for WinogradForward {
 
     fn bindings(&self) -> Vec<Binding> {
         let (c, k) = (self.input.channels, self.output.channels);
-        vec![
+        let mut bindings = vec![
             Binding::quads("source", Layout::Map(self.input), Access::Read),
             Binding::quads("u", self.tile.filters(c, k), Access::Read),
             // Not read: there is one kernel for both passes.
             Binding::quads("seen", Layout::Map(self.input), Access::Read),
             Binding::quads("output", Layout::Map(self.output), Access::Write),
-        ]
+        ];
+        if self.pool {
+            let layout = Layout::Positions(self.output);
+            bindings.push(Binding::words("positions", layout, Access::Write));
+        }
+        bindings
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (lanes, supported) = Lanes::or_least(facts);
-        let constants = self.tile.constants(lanes);
+        let constants = self.tile.constants(self.input, self.pool, lanes);
         let floor = if self.relu { 0.0 } else { f32::MIN };
-        let dims = self.tile.dims(self.input, self.output, Some(floor));
-        let grid = self.tile.grid(self.output, lanes);
+        let full = self.full();
+        let dims = self.tile.dims(self.input, (full, self.output), Some(floor));
+        let grid = self.tile.grid(full, lanes);
         let proven = true;
         vec![match self.tile {
             Tile::Two => {
@@ -241,27 +285,43 @@ impl Op for WinogradForward {
 
     /// What a direct convolution would compute: rates are comparable.
     fn flop(&self, images: u64) -> u64 {
-        images * flop(self.input, self.output)
+        images * flop(self.input, self.full())
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [x, u, _, y] = buffers else { unreachable!("four bindings") };
-        let points = self.tile.side() * self.tile.side();
-        let bias = points * padded(self.input.channels) * padded(self.output.channels);
-        let maps = (self.input, self.output);
-        self.tile.convolve(maps, step.images, (x, u), |(n, i, j, k), sum| {
-            let value = sum + u[bias + k];
-            y[self.output.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
-        });
+        let [x, u, _, y, positions @ ..] = buffers else { unreachable!("four bindings at least") };
+        let (full, sums) = self.sums(step.images, (x, u));
+        if let [positions] = positions {
+            let op = MaxPoolForward { input: full, output: self.output };
+            op.pool(step.images, &sums, y, positions);
+            return;
+        }
+        for (n, i, j, k) in pixels(step.images, full) {
+            y[self.output.index(n, i, j, k)] = sums[full.index(n, i, j, k)];
+        }
     }
 
     fn tolerance(&self, _images: u64) -> f64 {
         self.tile.tolerance(self.input.channels)
     }
 
-    fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+    fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
         let (c, k) = (self.input.channels, self.output.channels);
-        (name == "u").then(|| self.tile.any_filters(c, k, random))
+        match name {
+            // Numbers whose sums are exact, so that maxima of rounded sums are those of the reference,
+            // and few enough for windows with several.
+            "u" if self.pool => {
+                Some(self.tile.any_filters(c, k, &mut || (random() * 5.0).floor() / 4.0))
+            }
+            "source" if self.pool => {
+                let layout = Layout::Map(self.input);
+                let value =
+                    |i| if layout.is_padding(i) { 0.0 } else { (random() * 5.0).floor() - 2.0 };
+                Some(Data::F((0..layout.len(step.images as usize)).map(value).collect()))
+            }
+            "u" => Some(self.tile.any_filters(c, k, random)),
+            _ => None,
+        }
     }
 }
 
@@ -282,8 +342,8 @@ impl Op for WinogradBackwardData {
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (lanes, supported) = Lanes::or_least(facts);
-        let constants = self.tile.constants(lanes);
-        let dims = self.tile.dims(self.dy, self.dx, None);
+        let constants = self.tile.constants(self.dy, false, lanes);
+        let dims = self.tile.dims(self.dy, (self.dx, self.dx), None);
         let grid = self.tile.grid(self.dx, lanes);
         let proven = true;
         vec![match self.tile {
@@ -338,9 +398,15 @@ pub(super) fn filter_examples() -> Vec<Box<dyn Op>> {
 pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
     let op = |(i, tile, input, k): (usize, Tile, FeatureMap, usize)| {
         let output = input.with_channels(k).with_halo(i % 2);
-        Box::new(WinogradForward { input, output, relu: i % 3 != 2, tile }) as _
+        let relu = i % 3 != 2;
+        Box::new(WinogradForward { input, output, relu, tile, pool: false }) as _
     };
-    shapes().map(op).collect()
+    let pooled = |(i, tile, input, k): (usize, Tile, FeatureMap, usize)| {
+        let output = input.with_channels(k).pooled().with_halo(i % 2);
+        let op = WinogradForward { input, output, relu: i % 3 != 2, tile, pool: true };
+        (tile == Tile::Two && !output.is_empty()).then(|| Box::new(op) as _)
+    };
+    shapes().map(op).chain(shapes().filter_map(pooled)).collect()
 }
 
 pub(super) fn backward_examples() -> Vec<Box<dyn Op>> {
