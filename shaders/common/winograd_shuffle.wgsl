@@ -45,18 +45,24 @@
 //@ set rows = TILE * TILES + 2
 //@ set items = CHANNELS * QUADS
 //@ set loads = (items + LANES - 1) // LANES
-// The sums of output channel k over the channels of a quad, `first` and what follows on it: each a chain
-// of names and not of assignments, see common/conv_shuffle.wgsl.
-//@ macro products(k, first)
-//@ for point in range(SIDE * SIDE)
+// What `channels` add to their sums at a point over the channels of a quad, `first` and what follows on
+// it: each a chain of names and not of assignments, see common/conv_shuffle.wgsl.
+//@ macro products(point, channels, first)
+//@ for t in range(TILES)
+    let v_${t}_${point} = ${combine(B[point // SIDE], "half_", TILE * t, "_" ~ point % SIDE)};
+//@ for c in range(CHANNELS)
+    let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
+//@ endfor
+//@ endfor
+//@ for k in channels
 //@ for c in range(CHANNELS)
 //@ set item = c * QUADS + k // 4
-    let w_${point}_${k}_${c} =
+    let filter_${k}_${point}_${c} =
         subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
 //@ for t in range(TILES)
 //@ set sum = "sum_" ~ k ~ "_" ~ point ~ "_" ~ t
     let ${sum}_${c} = fma(
-        v_${t}_${point}_${c}, w_${point}_${k}_${c},
+        v_${t}_${point}_${c}, filter_${k}_${point}_${c},
         ${(sum ~ "_" ~ (c - 1)) if c > 0 else (first or sum)}
     );
 //@ endfor
@@ -158,7 +164,7 @@ fn main(
     //@ endfor
     for (var quad = 0u; quad < d.in_quads; quad++) {
     //@ else
-        // One quad holds all channels.
+    // One quad holds all channels.
         let quad = 0u;
     //@ endif
         //@ for j in range(rows)
@@ -169,35 +175,30 @@ fn main(
         let half_${j}_${b} = ${combine(B[b], "in_" ~ j ~ "_", 0, "")};
         //@ endfor
         //@ endfor
-        //@ for t in range(TILES)
-        //@ for a in range(SIDE)
-        //@ for b in range(SIDE)
-        let v_${t}_${a * SIDE + b} = ${combine(B[a], "half_", TILE * t, "_" ~ b)};
-        //@ endfor
-        //@ endfor
-        //@ endfor
         let weights = quad * 4u * d.out_quads;
         //@ for point in range(SIDE * SIDE)
+        //@ if CHANNELS == 4
+        // Left after one round, for the driver's compiler: its time grows faster than a block without
+        // branches, and within a short one it keeps the inputs in registers.
+        loop {
+        //@ endif
         //@ for i in range(loads)
         let w_${point}_${i} = load_u(${point}u * point_pitch + weights + weight_${i});
         //@ endfor
-        //@ endfor
-        //@ for t in range(TILES)
-        //@ for point in range(SIDE * SIDE)
-        //@ for c in range(CHANNELS)
-        let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
-        //@ endfor
-        //@ endfor
-        //@ endfor
-    //@ if CHANNELS == 4
+        //@ if CHANNELS == 4
+        ${products(point, range(QUADS * 4), "")}
         //@ for k in range(QUADS * 4)
-        ${products(k, "")}
-        //@ for point in range(SIDE * SIDE)
         //@ for t in range(TILES)
         sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
         //@ endfor
         //@ endfor
+        if d.in_quads > 0u {
+            break;
+        }
+        }
+        //@ endif
         //@ endfor
+    //@ if CHANNELS == 4
     }
     //@ endif
     let used = wanted < places;
@@ -205,8 +206,8 @@ fn main(
     if first_quad + ${q}u < d.out_quads {
         //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
         //@ if CHANNELS < 4
-        //@ for k in sums
-        ${products(k, "0.0")}
+        //@ for point in range(SIDE * SIDE)
+        ${products(point, sums, "0.0")}
         //@ endfor
         //@ endif
         //@ for t in range(TILES)

@@ -84,7 +84,7 @@ fn both_tiles_are_near_the_direct_convolution() {
             let name = format!("{tile:?}, {h}x{w}, {c} to {k} channels");
             let filter = WinogradFilter { c, k, tile, flip: false };
             let u = run(kernels, &filter, &[&filters]).unwrap().remove(1);
-            let forward = WinogradForward { input, output, relu: false, tile };
+            let forward = WinogradForward { input, output, relu: false, tile, pool: false };
             let Some(mut found) = run(kernels, &forward, &[&x, &u, &x]) else { return };
             let y = found.remove(3);
             report(&format!("{name}, forward"), &y, &direct);
