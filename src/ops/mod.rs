@@ -26,6 +26,7 @@ mod tiles;
 mod verify;
 mod winograd;
 mod winograd_reference;
+mod winograd_tiles;
 mod winograd_weights;
 
 use std::fmt::Debug;

@@ -4,7 +4,8 @@
 //! Tiles of 2x2 outputs take 4 multiplications an output in place of 9, and round about as a direct
 //! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
 
-use super::conv::{flop, map_dims, pixels, small_shapes};
+use super::conv::{flop, map_dims, pixels, prefer_shuffle, small_shapes};
+use super::winograd_tiles::{Cut, cut};
 use super::{Data, MaxPoolForward, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
@@ -68,12 +69,17 @@ impl Tile {
         }
     }
 
-    /// Inputs on a side, and points of the transformed tile.
+    /// Inputs on a side, and points on a side of the transformed tile.
     pub(super) const fn side(self) -> usize {
         self.outputs() + 2
     }
 
-    /// Tiles, one below the other, that an invocation computes. Two of 4x4 outputs would be faster,
+    /// Points of the transformed tile.
+    pub(super) const fn points(self) -> usize {
+        self.side() * self.side()
+    }
+
+    /// Tiles, one below the other, that an invocation of a shuffle variant computes. Two of 4x4 outputs would be faster,
     /// but their sums are so many that a driver takes ten seconds to compile the kernel.
     const fn at_once(self) -> usize {
         match self {
@@ -106,7 +112,13 @@ impl Tile {
         (pays && runs).then_some(Self::Two)
     }
 
-    fn constants(self, source: FeatureMap, pooled: bool, lanes: Lanes) -> Vec<(&'static str, u32)> {
+    /// The constants of `common/winograd_shuffle.wgsl`.
+    pub(super) fn constants(
+        self,
+        source: FeatureMap,
+        pooled: bool,
+        lanes: Lanes,
+    ) -> Vec<(&'static str, u32)> {
         vec![
             ("POOLED", u32::from(pooled)),
             ("CHANNELS", source.channels.min(4) as u32),
@@ -134,13 +146,15 @@ impl Tile {
         dims.extend([
             ("out_height", Dim::U(stored.height as u32)),
             ("out_width", Dim::U(stored.width as u32)),
+            ("channels", Dim::U(source.channels as u32)),
             ("floor", Dim::F(floor.unwrap_or(f32::MIN))),
             ("masked", Dim::U(u32::from(floor.is_none()))),
         ]);
         dims
     }
 
-    fn grid(self, target: FeatureMap, lanes: Lanes) -> Grid {
+    /// The grid of `common/winograd_shuffle.wgsl`.
+    pub(super) fn grid(self, target: FeatureMap, lanes: Lanes) -> Grid {
         Grid {
             tiles: (target.quads() as u64).div_ceil(u64::from(QUADS)),
             items: (target.width.div_ceil(self.outputs()) * self.row_blocks(target)) as u64,
@@ -155,7 +169,7 @@ impl Tile {
     }
 }
 
-/// Quads of output channels that an invocation computes.
+/// Quads of output channels that an invocation of a shuffle variant computes.
 const QUADS: u32 = 4;
 
 impl WinogradForward {
@@ -266,21 +280,23 @@ impl Op for WinogradForward {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let (lanes, supported) = Lanes::or_least(facts);
-        let constants = self.tile.constants(self.input, self.pool, lanes);
         let floor = if self.relu { 0.0 } else { f32::MIN };
-        let full = self.full();
+        let (full, pool) = (self.full(), self.pool);
         let dims = self.tile.dims(self.input, (full, self.output), Some(floor));
-        let grid = self.tile.grid(full, lanes);
-        let proven = true;
-        vec![match self.tile {
-            Tile::Two => {
-                variant! { "winograd_forward_2x2_shuffle", constants, dims, grid, proven, supported }
-            }
-            Tile::Four => {
-                variant! { "winograd_forward_4x4_shuffle", constants, dims, grid, proven, supported }
-            }
-        }]
+        let tiled = Cut::tiled(self.tile, full, pool, dims.clone());
+        let shuffle = Cut::shuffle(self.tile, (self.input, full), pool, dims, facts);
+        let mut variants = match self.tile {
+            Tile::Two => vec![
+                cut!("winograd_forward_2x2_tiled", tiled),
+                cut!("winograd_forward_2x2_shuffle", shuffle),
+            ],
+            Tile::Four => vec![
+                cut!("winograd_forward_4x4_tiled", tiled),
+                cut!("winograd_forward_4x4_shuffle", shuffle),
+            ],
+        };
+        prefer_shuffle(&mut variants, facts);
+        variants
     }
 
     /// What a direct convolution would compute: rates are comparable.
@@ -341,19 +357,21 @@ impl Op for WinogradBackwardData {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let (lanes, supported) = Lanes::or_least(facts);
-        let constants = self.tile.constants(self.dy, false, lanes);
         let dims = self.tile.dims(self.dy, (self.dx, self.dx), None);
-        let grid = self.tile.grid(self.dx, lanes);
-        let proven = true;
-        vec![match self.tile {
-            Tile::Two => variant! {
-                "winograd_backward_data_2x2_shuffle", constants, dims, grid, proven, supported
-            },
-            Tile::Four => variant! {
-                "winograd_backward_data_4x4_shuffle", constants, dims, grid, proven, supported
-            },
-        }]
+        let tiled = Cut::tiled(self.tile, self.dx, false, dims.clone());
+        let shuffle = Cut::shuffle(self.tile, (self.dy, self.dx), false, dims, facts);
+        let mut variants = match self.tile {
+            Tile::Two => vec![
+                cut!("winograd_backward_data_2x2_tiled", tiled),
+                cut!("winograd_backward_data_2x2_shuffle", shuffle),
+            ],
+            Tile::Four => vec![
+                cut!("winograd_backward_data_4x4_tiled", tiled),
+                cut!("winograd_backward_data_4x4_shuffle", shuffle),
+            ],
+        };
+        prefer_shuffle(&mut variants, facts);
+        variants
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -382,7 +400,7 @@ impl Op for WinogradBackwardData {
 const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
 
 /// [`small_shapes`] with both tiles.
-fn shapes() -> impl Iterator<Item = (usize, Tile, FeatureMap, usize)> {
+pub(super) fn shapes() -> impl Iterator<Item = (usize, Tile, FeatureMap, usize)> {
     small_shapes().flat_map(|(i, (h, w, c, k))| {
         TILES.into_iter().map(move |tile| (i, tile, FeatureMap::new(h, w, c).with_halo(1), k))
     })
