@@ -73,10 +73,9 @@
 // Stores the largest of 2x2 outputs and which it is, the first of equals: 0 1 over 2 3.
 fn store_window(
     n: u32, row: u32, column: u32, quad: u32,
-    sum_0: vec4<f32>, sum_1: vec4<f32>, sum_2: vec4<f32>, sum_3: vec4<f32>,
+    sum_0: vec4<f32>, sum_1: vec4<f32>, sum_2: vec4<f32>, sum_3: vec4<f32>, bias: vec4<f32>,
 ) {
     let d = dims;
-    let bias = load_u(${4 * SIDE * SIDE}u * d.in_quads * d.out_quads + quad);
     //@ for p in range(4)
     let value_${p} = max(sum_${p} + bias, vec4<f32>(d.floor));
     //@ endfor
@@ -94,7 +93,7 @@ fn store_window(
         place.x | (place.y << 8u) | (place.z << 16u) | (place.w << 24u);
 }
 //@ else
-fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
+fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>, bias: vec4<f32>) {
     let d = dims;
     var result = value;
     if d.masked == 1u {
@@ -102,7 +101,6 @@ fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
         let seen = load_seen(here * d.out_quads + quad);
         result = select(vec4<f32>(), value, seen > vec4<f32>());
     } else {
-        let bias = load_u(${4 * SIDE * SIDE}u * d.in_quads * d.out_quads + quad);
         result = max(value + bias, vec4<f32>(d.floor));
     }
     let rows = d.height + 2u * d.out_halo;
@@ -204,6 +202,7 @@ fn main(
     let used = wanted < places;
     //@ for q in range(QUADS)
     if first_quad + ${q}u < d.out_quads {
+        let bias = load_u(${4 * SIDE * SIDE}u * d.in_quads * d.out_quads + first_quad + ${q}u);
         //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
         //@ if CHANNELS < 4
         //@ for point in range(SIDE * SIDE)
@@ -233,6 +232,7 @@ fn main(
                 //@ for p in range(4)
                 ${combine(A[p % 2], "n_" ~ t ~ "_" ~ (p // 2) ~ "_", 0, "")},
                 //@ endfor
+                bias,
             );
         }
         //@ else
@@ -240,7 +240,8 @@ fn main(
         //@ for b in range(TILE)
         if used && top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
             store(image, top + ${TILE * t + a}u, left + ${b}u, first_quad + ${q}u,
-                ${combine(A[b], "n_" ~ t ~ "_" ~ a ~ "_", 0, "")}
+                ${combine(A[b], "n_" ~ t ~ "_" ~ a ~ "_", 0, "")},
+                bias
             );
         }
         //@ endfor
