@@ -1,12 +1,15 @@
 // Stores what a convolution by transformed filters gave, at (n, row, column) and a quad of channels.
+fn bias_of(quad: u32) -> vec4<f32> {
+    return load_u(${4 * (TILE + 2) * (TILE + 2)}u * dims.in_quads * dims.out_quads + quad);
+}
+
 //@ if POOLED
 // Stores the largest of 2x2 outputs and which it is, the first of equals: 0 1 over 2 3.
 fn store_window(
     n: u32, row: u32, column: u32, quad: u32,
-    sum_0: vec4<f32>, sum_1: vec4<f32>, sum_2: vec4<f32>, sum_3: vec4<f32>,
+    sum_0: vec4<f32>, sum_1: vec4<f32>, sum_2: vec4<f32>, sum_3: vec4<f32>, bias: vec4<f32>,
 ) {
     let d = dims;
-    let bias = load_u(${4 * (TILE + 2) * (TILE + 2)}u * d.in_quads * d.out_quads + quad);
     //@ for p in range(4)
     let value_${p} = max(sum_${p} + bias, vec4<f32>(d.floor));
     //@ endfor
@@ -26,7 +29,7 @@ fn store_window(
 //@ else
 // Stores an output: forward (masked 0) with bias and floor, backward to data (masked 1) where the ReLU
 // that made the input let it through.
-fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
+fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>, bias: vec4<f32>) {
     let d = dims;
     var result = value;
     if d.masked == 1u {
@@ -34,7 +37,6 @@ fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
         let seen = load_seen(here * d.out_quads + quad);
         result = select(vec4<f32>(), value, seen > vec4<f32>());
     } else {
-        let bias = load_u(${4 * (TILE + 2) * (TILE + 2)}u * d.in_quads * d.out_quads + quad);
         result = max(value + bias, vec4<f32>(d.floor));
     }
     let rows = d.height + 2u * d.out_halo;

@@ -157,6 +157,7 @@ ${row_of(A_T[TILE], "y", "row")}
         let slot = item / ${tiles}u;
         let quad = first_quad + slot / ROUND * 4u + slot % ROUND + ${turn * ROUND}u;
         if stores && quad < d.out_quads {
+            let bias = bias_of(quad);
             //@ if POOLED
             //@ for r in range(SIDE)
             //@ for e in range(SIDE)
@@ -172,6 +173,7 @@ ${row_of(A_T[TILE], "y", "row")}
                 //@ for p in range(4)
                 ${combine(A_T[TILE][p % 2], "n_" ~ p // 2 ~ "_")},
                 //@ endfor
+                bias,
             );
             //@ else
             //@ for e in range(SIDE)
@@ -184,7 +186,7 @@ ${row_of(A_T[TILE], "y", "row")}
             //@ endfor
             //@ for x in range(TILE)
             if left + ${x}u < d.width {
-                store(image, top, left + ${x}u, quad, ${combine(A_T[TILE][x], "n_")});
+                store(image, top, left + ${x}u, quad, ${combine(A_T[TILE][x], "n_")}, bias);
             }
             //@ endfor
             //@ endif

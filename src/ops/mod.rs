@@ -25,6 +25,7 @@ mod softmax;
 mod tiles;
 mod verify;
 mod winograd;
+mod winograd_filter;
 mod winograd_reference;
 mod winograd_tiles;
 mod winograd_weights;
@@ -58,7 +59,8 @@ pub use resize_pillow::ResizePillow;
 pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
-pub use winograd::{Tile, WinogradBackwardData, WinogradFilter, WinogradForward};
+pub use winograd::{Tile, WinogradBackwardData, WinogradForward};
+pub use winograd_filter::WinogradFilter;
 pub use winograd_weights::{WinogradBackwardWeights, WinogradFilterGradient};
 
 /// An operation of a certain shape.
@@ -130,7 +132,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "conv_filter_flip", examples: conv::flip_examples },
     Entry { name: "conv_backward_data", examples: conv::backward_examples },
     Entry { name: "conv_backward_weights", examples: conv_weights::examples },
-    Entry { name: "winograd_filter", examples: winograd::filter_examples },
+    Entry { name: "winograd_filter", examples: winograd_filter::examples },
     Entry { name: "winograd_forward", examples: winograd::forward_examples },
     Entry { name: "winograd_backward_data", examples: winograd::backward_examples },
     Entry { name: "winograd_backward_weights", examples: winograd_weights::examples },
