@@ -35,22 +35,29 @@ fn main(
     //@ for a in range(1, SIDE)
     g = select(g, vec3<f32>(${G[TILE][a] | join(", ")}), a == ${a}u);
     //@ endfor
-    //@ for t in range(9)
-    //@ if FLIP == 0
-    let w_${t} = load_w(${t}u * size + i);
-    //@ else
-    let at_${t} = (${8 - t}u * d.quads + i % d.quads) * d.rows + i / d.quads / 4u;
-    let w_${t} = transpose(mat4x4<f32>(
-        load_w(at_${t}),
-        load_w(at_${t} + d.rows / 4u),
-        load_w(at_${t} + d.rows / 2u),
-        load_w(at_${t} + d.rows / 4u * 3u),
-    ))[i / d.quads % 4u];
-    //@ endif
-    //@ endfor
     //@ for s in range(3)
-    let half_${s} = g.x * w_${s} + g.y * w_${3 + s} + g.z * w_${6 + s};
+    var half_${s} = vec4<f32>();
     //@ endfor
+    // A bound that differs by invocation, as far as drivers know, keeps them from unrolling this, or
+    // compiling it again for each number of rows: half a second each.
+    let rows = select(3u, 0u, place >= SIDE * size + d.quads);
+    for (var r = 0u; r < rows; r++) {
+        //@ for s in range(3)
+        //@ if FLIP == 0
+        let w_${s} = load_w((r * 3u + ${s}u) * size + i);
+        //@ else
+        let at_${s} = ((2u - r) * 3u + ${2 - s}u) * size + i % d.quads * d.rows + i / d.quads / 4u;
+        let w_${s} = transpose(mat4x4<f32>(
+            load_w(at_${s}),
+            load_w(at_${s} + d.rows / 4u),
+            load_w(at_${s} + d.rows / 2u),
+            load_w(at_${s} + d.rows / 4u * 3u),
+        ))[i / d.quads % 4u];
+        //@ endif
+        half_${s} += g.x * w_${s};
+        //@ endfor
+        g = g.yzx;
+    }
     //@ for b in range(SIDE)
     store_u(
         (a * SIDE + ${b}u) * size + i,

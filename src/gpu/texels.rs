@@ -5,7 +5,7 @@
 //! texel `i` at `(i % WIDTH, i / WIDTH)`, so that ranges are addressed as in a buffer.
 
 /// Texels in a row. With the 16,384 rows that adapters offer this is a gigabyte, which is also the
-/// most that lavapipe gives a texture.
+/// most that lavapipe gives a texture; a row less is used, see [`rows`].
 pub const WIDTH: u32 = 4096;
 /// Bytes of a texel.
 const TEXEL: u64 = 16;
@@ -37,7 +37,7 @@ impl Texels {
         use wgpu::TextureUsages as Usage;
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some(label),
-            size: extent(WIDTH, size.div_ceil(ROW_BYTES) as u32),
+            size: extent(WIDTH, rows(size)),
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
@@ -51,7 +51,7 @@ impl Texels {
 
     /// Bytes that a texture may have on an adapter whose textures have sides of at most `side`.
     pub(super) fn most(side: u32) -> u64 {
-        u64::from(side.min(16384)) * ROW_BYTES
+        u64::from(side.min(16384) - 1) * ROW_BYTES
     }
 
     pub(super) fn write(&self, queue: &wgpu::Queue, offset: u64, bytes: &[u8]) {
@@ -114,6 +114,13 @@ fn pieces(offset: u64, size: u64) -> impl Iterator<Item = Piece> {
         at += bytes;
         Some(piece)
     })
+}
+
+/// Rows for `size` bytes, never a power of two: Mesa compiles a pipeline once for textures whose sides
+/// are powers of two, and again for others (`lp_static_texture_state::pot_height`).
+fn rows(size: u64) -> u32 {
+    let rows = size.div_ceil(ROW_BYTES) as u32;
+    if rows.is_power_of_two() { rows + 1 } else { rows }
 }
 
 fn extent(width: u32, height: u32) -> wgpu::Extent3d {
