@@ -5,9 +5,9 @@ use super::{Architecture, Layer, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
-    ConvForward, DenseForward, DropoutForward, FillHalo, LoadRaw, MaxPoolForward, MetricsUpdate,
-    Op, ResizeBilinear, ResizePillow, Shard, Slice, SoftmaxCrossEntropy, Tile, WinogradFilter,
-    WinogradForward,
+    Choices, ConvForward, ConvPass, ConvTask, DenseForward, DropoutForward, FillHalo, LoadRaw,
+    MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, ResizePillow, Shard, Slice,
+    SoftmaxCrossEntropy, Tile, WinogradFilter, WinogradForward,
 };
 use crate::shape::{FeatureMap, Layout, PANEL};
 
@@ -180,6 +180,8 @@ pub struct Setting<'a> {
     pub facts: &'a AdapterFacts,
     /// Kernel variants that the user prefers, by name.
     pub variants: &'a [String],
+    /// Variants that were chosen for tasks.
+    pub choices: &'a Choices,
 }
 
 impl Setting<'_> {
@@ -188,19 +190,16 @@ impl Setting<'_> {
         self.pass == Pass::Train && !self.frozen
     }
 
-    /// The Winograd tile of a convolution, `pass` being `forward` or `backward_data`, or `None` where
-    /// it is direct: what the user wants, else what suits shape and adapter.
-    pub(super) fn tile(&self, pass: &str, source: FeatureMap, target: FeatureMap) -> Option<Tile> {
-        let wants = |start: String| self.variants.iter().any(|name| name.starts_with(&start));
-        let tiles = [Tile::Two, Tile::Four];
-        let wanted = tiles
-            .into_iter()
-            .find(|tile| wants(format!("winograd_{pass}_{0}x{0}", tile.outputs())));
-        match wanted {
-            None if wants(format!("conv_{pass}_")) => None,
-            None => Tile::preferred(source, target, self.facts),
-            wanted => wanted,
-        }
+    /// The Winograd tile of a pass of a convolution, or `None` where it is direct.
+    pub(super) fn tile(
+        &self,
+        pass: ConvPass,
+        source: FeatureMap,
+        target: FeatureMap,
+    ) -> Option<Tile> {
+        let task = ConvTask { pass, source, target };
+        let variant = self.choices.conv(&task, self.images, self.facts, self.variants);
+        variant.and_then(Tile::of)
     }
 }
 
@@ -378,7 +377,7 @@ impl Lowering<'_> {
         let halo = self.halo_after(if folds { i + 1 } else { i });
         let (output, relu) = (output.with_halo(halo), *relu || folds);
         let y = self.map(name, "output", output);
-        match self.setting.tile("forward", input, output) {
+        match self.setting.tile(ConvPass::Forward, input, output) {
             Some(tile) => {
                 let u = self.arena(name, "transformed filters", tile.filters(c, k));
                 self.node(name, WinogradFilter { c, k, tile, flip: false }, &[w, u]);

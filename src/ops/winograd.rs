@@ -5,7 +5,7 @@
 //! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
 
 use super::conv::{flop, map_dims, small_shapes};
-use super::{Data, Op, rounding};
+use super::{ConvPass, ConvTask, Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -85,15 +85,10 @@ impl Tile {
         Layout::Flat((self.side() * self.side() * padded(rows) + 1) * padded(outputs))
     }
 
-    /// The tile that a convolution from `source` to `target` is computed with unless the user wants
-    /// another, or `None` where a direct convolution is faster: with few channels, where the input
-    /// is transformed for too few outputs, and on maps with less rows than an invocation computes.
-    ///
-    /// It is known of software adapters only; others take the direct convolution.
-    pub fn preferred(source: FeatureMap, target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
-        let pays = source.channels >= 8 && target.channels >= 16 && target.height > 4;
-        let runs = facts.texels && Lanes::of(facts).is_ok();
-        (pays && runs).then_some(Self::Two)
+    /// The tile of the variant of that name; `None` of a direct convolution.
+    pub fn of(variant: &str) -> Option<Self> {
+        let size = |tile: &Self| variant.contains(&format!("_{0}x{0}_", tile.outputs()));
+        TILES.into_iter().find(size)
     }
 
     fn constants(self, lanes: Lanes) -> Vec<(&'static str, u32)> {
@@ -239,6 +234,10 @@ impl Op for WinogradForward {
         }]
     }
 
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask { pass: ConvPass::Forward, source: self.input, target: self.output })
+    }
+
     /// What a direct convolution would compute: rates are comparable.
     fn flop(&self, images: u64) -> u64 {
         images * flop(self.input, self.output)
@@ -294,6 +293,10 @@ impl Op for WinogradBackwardData {
                 "winograd_backward_data_4x4_shuffle", constants, dims, grid, proven, supported
             },
         }]
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask { pass: ConvPass::BackwardData, source: self.dy, target: self.dx })
     }
 
     fn flop(&self, images: u64) -> u64 {

@@ -4,7 +4,7 @@
 
 use super::conv::{flop, small_shapes};
 use super::conv_weights::{lanes_for, pixel_dims};
-use super::{Data, Op, rounding};
+use super::{ConvPass, ConvTask, Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -98,6 +98,10 @@ impl Op for WinogradBackwardWeights {
             proven: true,
             supported,
         }]
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask { pass: ConvPass::BackwardWeights, source: self.x, target: self.dy })
     }
 
     /// What the direct sum would compute: rates are comparable.
