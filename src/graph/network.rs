@@ -156,6 +156,11 @@ impl Network {
         &self.architecture
     }
 
+    /// How it was asked to be laid out.
+    pub fn options(&self) -> &NetworkOptions {
+        &self.options
+    }
+
     /// The memory plan it was allocated by.
     pub fn plan(&self) -> &MemoryPlan {
         &self.plan

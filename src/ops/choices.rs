@@ -64,6 +64,24 @@ impl Choices {
         Some(all[place].0)
     }
 
+    /// The name of the variant that computes the task of `op`, whichever way it is computed.
+    ///
+    /// # Errors
+    /// As [`choose`].
+    pub fn name(
+        &self,
+        op: &dyn Op,
+        images: usize,
+        facts: &AdapterFacts,
+        wanted: &[String],
+    ) -> Result<&'static str, KernelError> {
+        let conv = op.conv().and_then(|conv| self.conv(&conv, images, facts, wanted));
+        match conv {
+            Some(name) => Ok(name),
+            None => Ok(self.variant(op, images, facts, wanted)?.name),
+        }
+    }
+
     /// The variant of `op` to run, as [`choose`] with what was chosen after what is wanted.
     ///
     /// # Errors

@@ -38,7 +38,8 @@ const fn ceilings(class: AdapterClass) -> Ceilings {
 /// The shares of the multiply-add ceiling that variants reach: on software, integrated, discrete and
 /// Apple adapters.
 ///
-/// Software: measured (docs/performance.md; the tiled ones by `tune`, vgg11 / 4 at 64 px). GPUs:
+/// Software: measured (docs/performance.md; tiled ones and the direct gradient of filters by `tune`, for
+/// vgg11 / 4 at 64 px). GPUs:
 /// estimates, as none was at hand. For tiles in workgroup memory they are the share of multiply-adds in
 /// the innermost loop (`tools/gpu-stats`: 92 and 78 %) times 0.6 for what that leaves out; variants made
 /// for registers and shuffles are put below them, since there nothing hides the latency of their loads.
@@ -47,19 +48,19 @@ const SHARES: &[(&str, [f64; 4])] = &[
     ("conv_forward_tiled", [0.05, 0.55, 0.55, 0.55]),
     ("conv_backward_data_shuffle", [0.48, 0.25, 0.25, 0.25]),
     ("conv_backward_data_tiled", [0.05, 0.55, 0.55, 0.55]),
-    ("conv_backward_weights_shuffle", [0.21, 0.20, 0.20, 0.20]),
-    ("conv_backward_weights_tiled", [0.05, 0.55, 0.55, 0.55]),
+    ("conv_backward_weights_shuffle", [0.33, 0.20, 0.20, 0.20]),
+    ("conv_backward_weights_tiled", [0.06, 0.55, 0.55, 0.55]),
     ("winograd_forward_2x2_shuffle", [0.60, 0.20, 0.20, 0.20]),
     ("winograd_forward_4x4_shuffle", [0.52, 0.15, 0.15, 0.15]),
     ("winograd_backward_data_2x2_shuffle", [0.60, 0.20, 0.20, 0.20]),
     ("winograd_backward_data_4x4_shuffle", [0.52, 0.15, 0.15, 0.15]),
     ("winograd_backward_weights_2x2_shuffle", [0.41, 0.15, 0.15, 0.15]),
     ("dense_forward_shuffle", [0.42, 0.20, 0.20, 0.20]),
-    ("dense_forward_tiled", [0.05, 0.47, 0.47, 0.47]),
+    ("dense_forward_tiled", [0.005, 0.47, 0.47, 0.47]),
     ("dense_backward_data_shuffle", [0.31, 0.20, 0.20, 0.20]),
-    ("dense_backward_data_tiled", [0.05, 0.47, 0.47, 0.47]),
+    ("dense_backward_data_tiled", [0.005, 0.47, 0.47, 0.47]),
     ("dense_backward_weights_shuffle", [0.30, 0.20, 0.20, 0.20]),
-    ("dense_backward_weights_tiled", [0.05, 0.47, 0.47, 0.47]),
+    ("dense_backward_weights_tiled", [0.005, 0.47, 0.47, 0.47]),
 ];
 
 /// The share of `variant` on a class, where it has one.

@@ -127,9 +127,14 @@ pub fn task_key(op: &dyn Op, images: usize) -> String {
         return conv.key(images);
     }
     let bindings = op.bindings();
-    let sizes = bindings.iter().map(|binding| size(binding.layout));
-    let words = iter::once(op.name().to_owned()).chain(sizes);
-    format!("{} n{images}", words.collect::<Vec<_>>().join(" "))
+    let layouts = || bindings.iter().map(|binding| binding.layout);
+    // Weights tell what is read and computed; without them all tensors have to.
+    let weights = |layout: &Layout| matches!(layout, Layout::Panels { .. } | Layout::Filter { .. });
+    let sizes: Vec<_> = match layouts().find(weights) {
+        Some(weights) => vec![size(weights)],
+        None => layouts().map(size).collect(),
+    };
+    format!("{} {} n{images}", op.name(), sizes.join(" "))
 }
 
 /// The ways to compute what `op` computes: for a pass of a convolution all of them, else `op` alone.
@@ -158,7 +163,7 @@ fn size(layout: Layout) -> String {
 mod tests {
     use super::*;
     use crate::gpu::AdapterKind;
-    use crate::ops::{DenseForward, Slice};
+    use crate::ops::{AvgPoolForward, DenseForward, Slice};
 
     fn maps() -> (FeatureMap, FeatureMap) {
         let source = FeatureMap::new(14, 12, 16).with_halo(1);
@@ -187,6 +192,11 @@ mod tests {
     #[test]
     fn other_tasks_are_named_by_operation_and_sizes() {
         let dense = DenseForward { slice: Slice::whole(64, 10), relu: false, images: 4 };
-        assert_eq!(task_key(&dense, 4), "dense_forward 64 64>10 10 n4");
+        assert_eq!(task_key(&dense, 4), "dense_forward 64>10 n4");
+        let pooling = AvgPoolForward {
+            x: FeatureMap::new(9, 8, 4).with_halo(1),
+            y: FeatureMap::new(7, 7, 4),
+        };
+        assert_eq!(task_key(&pooling, 4), "avgpool_forward 9x8x4 7x7x4 n4");
     }
 }

@@ -14,6 +14,7 @@ use vgg_wgpu::shape::Layout;
 use vgg_wgpu::weights::norm_from_torch;
 
 use super::super::common::{NetworkArgs, PassArg, variants};
+use super::super::tuned::from_cache;
 use super::BenchArgs;
 use super::report::Config;
 
@@ -41,6 +42,8 @@ pub struct Measured {
     pub checked: Vec<Checked>,
     pub micro_batch: usize,
     pub planned_bytes: u64,
+    /// Choices of kernels that were tuned.
+    pub tuned: usize,
     /// Floating-point operations of a step.
     pub flop: u64,
 }
@@ -65,7 +68,8 @@ impl<'a> Case<'a> {
             update_in_place: true,
             ..NetworkOptions::default()
         };
-        self.args.memory.apply(options, facts)
+        let options = self.args.memory.apply(options, facts)?;
+        Ok(from_cache(&self.architecture()?, options, facts))
     }
 
     /// What identifies the work, for reports; the micro-batch is not known yet.
@@ -114,6 +118,7 @@ impl<'a> Case<'a> {
             checked,
             micro_batch: network.plan().micro_batch,
             planned_bytes: network.plan().bytes(),
+            tuned: network.options().choices.len(),
             flop: each * self.batch as u64,
         })
     }
