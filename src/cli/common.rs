@@ -403,27 +403,6 @@ pub fn say(line: impl Display) -> Result<(), OutputError> {
     Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
 
-/// Tells on the standard error of something that goes on without, with its causes and, unless it is
-/// empty, a hint.
-pub fn warn(error: impl Into<anyhow::Error>, hint: &str) {
-    let error = error.into();
-    let mut text = format!("warning: {error}\n");
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("  caused by: {cause}\n"));
-    }
-    if !hint.is_empty() {
-        text.push_str(&format!("hint: {hint}\n"));
-    }
-    // If the standard error is closed there is nobody to tell.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Tells something on the standard error, where the standard output is for results.
-pub fn note(line: &str) {
-    // If the standard error is closed there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "{line}");
-}
-
 /// Prints `report` to the standard output as JSON.
 pub fn say_json(report: &impl Serialize) -> Result<()> {
     Ok(say(serde_json::to_string_pretty(report)?)?)

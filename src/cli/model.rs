@@ -14,7 +14,8 @@ use vgg_wgpu::graph::{Network, NetworkOptions, ResizeFilter};
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{ImportOptions, Model, Origin, Recognised, import};
 
-use super::common::{MemoryArgs, note};
+use super::common::MemoryArgs;
+use super::report::note;
 use super::tuned::{from_cache, in_use};
 
 /// Images in a batch of inference, where they fit.

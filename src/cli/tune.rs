@@ -13,7 +13,7 @@ use super::common::{
 };
 use super::tuned::Session;
 
-/// Time the kernels that can compute each layer of a network, and keep the fastest for later runs
+/// Time the kernels for each layer of a network, and keep the fastest for later runs
 ///
 /// Later runs of this network on this adapter and driver take them, whatever the command, until the
 /// shaders change. A kernel is compared with its float64 reference before it is timed; what is wrong or

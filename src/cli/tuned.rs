@@ -15,7 +15,8 @@ use vgg_wgpu::kernel::Kernels;
 use vgg_wgpu::ops::Choices;
 use vgg_wgpu::train::{TunedCache, TunedError};
 
-use super::common::{say, warn};
+use super::common::say;
+use super::report::warn;
 
 const CLEAR: &str = "`vgg-wgpu tune --clear` removes what was tuned";
 
@@ -46,19 +47,23 @@ impl TuningArgs {
         options: NetworkOptions,
         gpu: &Arc<Gpu>,
     ) -> Result<NetworkOptions> {
-        if !self.tune {
-            let options = from_cache(architecture, options, gpu.facts());
-            if let Some(line) = in_use(&options) {
-                say(format!("tuned     {line}"))?;
+        if self.tune {
+            let limit = Duration::from_secs(self.tune_seconds);
+            match Session::run(architecture, &options, gpu, limit) {
+                Ok(session) => {
+                    session.warn_of_dropped();
+                    session.keep(gpu.facts());
+                    say(format!("tuned     {}", session.summary()))?;
+                    return Ok(fitting(architecture, options, session.choices, gpu.facts()));
+                }
+                Err(error) => warn(error, "the run goes on without tuning"),
             }
-            return Ok(options);
         }
-        let limit = Duration::from_secs(self.tune_seconds);
-        let session = Session::run(architecture, &options, gpu, limit)?;
-        session.warn_of_dropped();
-        session.keep(gpu.facts());
-        say(format!("tuned     {}", session.summary()))?;
-        Ok(fitting(architecture, options, session.choices, gpu.facts()))
+        let options = from_cache(architecture, options, gpu.facts());
+        if let Some(line) = in_use(&options) {
+            say(format!("tuned     {line}"))?;
+        }
+        Ok(options)
     }
 }
 

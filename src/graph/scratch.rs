@@ -14,11 +14,9 @@ const FILLED: u64 = 64 << 20;
 /// something is written: numbers stay what they are however often kernels run.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    /// What is read, then what is written.
-    tensors: BufferRange,
+    read: BufferRange,
+    written: BufferRange,
     words: BufferRange,
-    /// Bytes of what is read.
-    read: u64,
     align: u64,
 }
 
@@ -45,6 +43,22 @@ impl Sizes {
 }
 
 impl Scratch {
+    /// Why there cannot be room for `op` on an adapter: a binding, or the pieces that memory comes in.
+    pub(super) fn refuses(op: &dyn Op, images: usize, gpu: &Gpu) -> Option<String> {
+        let facts = gpu.facts();
+        let mut sizes = Sizes::default();
+        let mut binding = 0;
+        for one in op.bindings() {
+            sizes.add(&one, images, alignment(gpu));
+            binding = one.layout.bytes(images).max(binding);
+        }
+        let piece = sizes.read.max(sizes.written);
+        let limits = [(binding, facts.max_binding), (piece, facts.max_tensors)];
+        let exceeded = limits.into_iter().find(|(bytes, limit)| bytes > limit);
+        exceeded
+            .map(|(bytes, limit)| format!("it needs {bytes} bytes at once, {limit} are offered"))
+    }
+
     /// Room for each of `ops` with `images` images, what is read filled with numbers in `[-1, 1)`.
     ///
     /// # Errors
@@ -66,12 +80,19 @@ impl Scratch {
             most.written = most.written.max(sizes.written);
             most.words = most.words.max(sizes.words);
         }
-        let scratch = Self {
-            tensors: gpu.tensors("tensors to tune with", most.read + most.written)?.whole(),
-            words: gpu.buffer("words to tune with", most.words)?.whole(),
-            read: most.read,
-            align,
+        let words = gpu.buffer("words to tune with", most.words)?.whole();
+        let tensors =
+            |bytes| Ok::<_, GpuError>(gpu.tensors("tensors to tune with", bytes)?.whole());
+        let both = most.read + most.written;
+        // In one texture, as where variants are verified, each kernel is compiled only once.
+        let (read, written) = match gpu.facts().texels && both <= gpu.facts().max_tensors {
+            true => {
+                let both = tensors(both)?;
+                (both.part(0, most.read), both.part(most.read, most.written))
+            }
+            false => (tensors(most.read)?, tensors(most.written)?),
         };
+        let scratch = Self { read, written, words, align };
         scratch.fill(kernels)?;
         Ok(scratch)
     }
@@ -84,8 +105,8 @@ impl Scratch {
             let bytes = binding.layout.bytes(images);
             match binding.access {
                 _ if !binding.is_quads() => self.words.part(place, bytes),
-                Access::Read => self.tensors.part(place, bytes),
-                Access::Write | Access::Update => self.tensors.part(self.read + place, bytes),
+                Access::Read => self.read.part(place, bytes),
+                Access::Write | Access::Update => self.written.part(place, bytes),
             }
         };
         op.bindings().iter().map(range).collect()
@@ -93,12 +114,12 @@ impl Scratch {
 
     fn fill(&self, kernels: &Kernels) -> Result<(), GraphError> {
         let most = FILLED.min(kernels.gpu().facts().max_binding) / self.align * self.align;
-        for (seed, offset) in (0..).zip((0..self.read).step_by(most as usize)) {
-            let bytes = most.min(self.read - offset);
+        for (seed, offset) in (0..).zip((0..self.read.size).step_by(most as usize)) {
+            let bytes = most.min(self.read.size - offset);
             let layout = Layout::Flat(bytes as usize / 4);
             let op = ProbeUniform { layout, bound: 1.0, seed };
             let variant = choose(&op, kernels.gpu().facts(), &[])?;
-            let part = self.tensors.part(offset, bytes);
+            let part = self.read.part(offset, bytes);
             let launch = kernels.launch(&variant, &op.bindings(), &[part])?;
             let mut recorder = Recorder::new(kernels);
             let step = recorder.step(&Step::default())?;
@@ -112,9 +133,4 @@ impl Scratch {
 /// What places are multiples of: whole quads, and what a binding's offset has to be.
 fn alignment(gpu: &Gpu) -> u64 {
     gpu.facts().storage_alignment.max(16)
-}
-
-/// True of an error after which the device answers nothing more.
-pub(super) fn is_lost(error: &GpuError) -> bool {
-    matches!(error, GpuError::Lost { .. })
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::GraphError;
 use super::check::{check, same_kernel};
-use super::scratch::{Scratch, is_lost};
+use super::scratch::Scratch;
 use super::tune::{Candidate, Dropped, TuneTask, Tuned};
-use crate::gpu::AdapterFacts;
+use crate::gpu::{AdapterFacts, GpuError};
 use crate::kernel::{KernelError, Kernels, Launch, Step, Variant};
 use crate::ops::cost::seconds_of;
 use crate::ops::{Op, VerifyError, Way, trial_step, verify};
@@ -56,8 +56,9 @@ pub fn tune(
     let end = Instant::now() + limit;
     let Some(first) = tasks.first() else { return Ok(Vec::new()) };
     let ops = tasks.iter().flat_map(|task| &task.ways).flat_map(|way| &way.ops);
-    let facts = kernels.gpu().facts();
-    let fitting = ops.map(|op| &**op).filter(|op| too_large(*op, first.images, facts).is_none());
+    let gpu = kernels.gpu();
+    let fitting =
+        ops.map(|op| &**op).filter(|op| Scratch::refuses(*op, first.images, gpu).is_none());
     let scratch = Scratch::new(kernels, fitting, first.images)?;
     let mut tuner = Tuner { kernels, scratch, end, checked: Vec::new() };
     let mut results = Vec::new();
@@ -113,15 +114,13 @@ impl Tuner<'_> {
 
     /// Compiles all that will run, on all cores. What does not compile is told of when it is bound.
     fn compile(&self, all: &[Contender<'_>], images: usize) {
-        let facts = self.kernels.gpu().facts();
+        let gpu = self.kernels.gpu();
         let mut wanted = Vec::new();
         for contender in all {
-            let ops =
-                contender.way.ops.iter().filter(|op| too_large(&***op, images, facts).is_none());
-            for op in ops {
-                let buffers = self.scratch.buffers(&**op, images);
-                if let Some(variant) = contender.variant_of(&**op, facts) {
-                    wanted.push((variant, op.bindings(), buffers));
+            let ops = contender.way.ops.iter().map(|op| &**op);
+            for op in ops.filter(|op| Scratch::refuses(*op, images, gpu).is_none()) {
+                if let Some(variant) = contender.variant_of(op, gpu.facts()) {
+                    wanted.push((variant, op.bindings(), self.scratch.buffers(op, images)));
                 }
             }
         }
@@ -134,13 +133,13 @@ impl Tuner<'_> {
         contender: &Contender<'_>,
         images: usize,
     ) -> Result<Result<Vec<Launch>, String>, GraphError> {
-        let facts = self.kernels.gpu().facts();
+        let gpu = self.kernels.gpu();
         let mut launches = Vec::new();
         for op in &contender.way.ops {
-            if let Some(why) = too_large(&**op, images, facts) {
+            if let Some(why) = Scratch::refuses(&**op, images, gpu) {
                 return Ok(Err(why));
             }
-            let Some(variant) = contender.variant_of(&**op, facts) else {
+            let Some(variant) = contender.variant_of(&**op, gpu.facts()) else {
                 return Ok(Err(format!("{} does not run here", op.name())));
             };
             if let Some(wrong) = self.check(&**op, &variant)? {
@@ -265,17 +264,10 @@ impl Contender<'_> {
     }
 }
 
-/// Why an operation does not fit the adapter.
-fn too_large(op: &dyn Op, images: usize, facts: &AdapterFacts) -> Option<String> {
-    let bytes = op.bindings().iter().map(|binding| binding.layout.bytes(images)).max()?;
-    let limit = facts.max_binding;
-    (bytes > limit).then(|| format!("it needs {bytes} bytes at once, the adapter binds {limit}"))
-}
-
 /// What an error of one kernel says, unless it is the end of the device.
 fn survivable(error: KernelError) -> Result<String, GraphError> {
     match error {
-        KernelError::Gpu(error) if is_lost(&error) => Err(error.into()),
+        KernelError::Gpu(error @ GpuError::Lost { .. }) => Err(error.into()),
         error => Ok(error.to_string()),
     }
 }

@@ -68,8 +68,7 @@ impl<'a> Case<'a> {
             update_in_place: true,
             ..NetworkOptions::default()
         };
-        let options = self.args.memory.apply(options, facts)?;
-        Ok(from_cache(&self.architecture()?, options, facts))
+        self.args.memory.apply(options, facts)
     }
 
     /// What identifies the work, for reports; the micro-batch is not known yet.
@@ -125,8 +124,9 @@ impl<'a> Case<'a> {
 
     /// The network with random weights, bound to a batch of random images.
     fn prepare(&self, gpu: &Arc<Gpu>) -> Result<(Network, Program)> {
-        let options = self.options(gpu.facts())?;
-        let network = Network::new(Arc::clone(gpu), self.architecture()?, options)?;
+        let (architecture, facts) = (self.architecture()?, gpu.facts());
+        let options = from_cache(&architecture, self.options(facts)?, facts);
+        let network = Network::new(Arc::clone(gpu), architecture, options)?;
         for i in 0..network.parameters().len() {
             fill(&network, i, self.args.seed)?;
         }
