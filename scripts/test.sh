@@ -32,7 +32,7 @@ static_checks() {
 }
 
 # The main kernels on AMD GPUs that are not there: registers, occupancy, fused multiply-adds. For a
-# network with few channels and one with many.
+# network with few channels and one with many, and with each of Winograd's tiles.
 gpu_stats() {
     section "gpu-stats"
     cargo test --release --package gpu-stats
@@ -42,6 +42,14 @@ gpu_stats() {
     fi
     cargo run --release --quiet --package gpu-stats -- --arch vgg11 --ratio 4 --check
     cargo run --release --quiet --package gpu-stats -- --arch vgg16 --channels 3 --check
+    local tile pass
+    for tile in 2x2 4x4; do
+        local winograd=()
+        for pass in forward backward_data backward_weights; do
+            winograd+=(--variant "winograd_${pass}_${tile}_tiled")
+        done
+        cargo run --release --quiet --package gpu-stats -- --arch vgg11 --ratio 4 --check "${winograd[@]}"
+    done
 }
 
 # All tests. Joined by && because a caller that asks for the outcome switches set -e off in here.

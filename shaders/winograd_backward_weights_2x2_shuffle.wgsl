@@ -71,18 +71,6 @@ fn main(
         let half_${j}_${b} = in_${j}_${B[b][0]} ${B[b][1]} in_${j}_${B[b][2]};
         //@ endfor
         //@ endfor
-        //@ for t in range(TILES)
-        //@ for a in range(4)
-        //@ for b in range(4)
-        //@ set point = 4 * a + b
-        let v_${t}_${point} =
-            half_${2 * t + B[a][0]}_${b} ${B[a][1]} half_${2 * t + B[a][2]}_${b};
-        //@ for c in range(4)
-        let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
-        //@ endfor
-        //@ endfor
-        //@ endfor
-        //@ endfor
         // A dy A^T of each tile; A's rows give a, a + b, a - b and -b of each pair. Outside the image
         // dy counts as 0.
         let image_corner = (image * (d.height + 2u * d.dy_halo) + d.dy_halo) * dy_columns + d.dy_halo;
@@ -108,22 +96,35 @@ fn main(
         let side_${q}_${j}_3 = -out_${q}_${j}_1;
         //@ endfor
         //@ for t in range(TILES)
-        //@ for b in range(4)
-        let z_${t}_${b}_${q} = side_${q}_${2 * t}_${b};
-        let z_${t}_${4 + b}_${q} = side_${q}_${2 * t}_${b} + side_${q}_${2 * t + 1}_${b};
-        let z_${t}_${8 + b}_${q} = side_${q}_${2 * t}_${b} - side_${q}_${2 * t + 1}_${b};
-        let z_${t}_${12 + b}_${q} = -side_${q}_${2 * t + 1}_${b};
+        bias_${q} += side_${q}_${2 * t}_1 + side_${q}_${2 * t + 1}_1;
         //@ endfor
-        bias_${q} += z_${t}_5_${q};
-        //@ for point in range(16)
+        //@ endfor
+        // Each point in a loop that is left after one round, each sum a chain of names and not of
+        // assignments: see common/winograd_shuffle.wgsl and common/conv_shuffle.wgsl.
+        //@ for a in range(4)
+        //@ for b in range(4)
+        //@ set point = 4 * a + b
+        loop {
+        //@ for t in range(TILES)
+        let v_${t}_${point} =
+            half_${2 * t + B[a][0]}_${b} ${B[a][1]} half_${2 * t + B[a][2]}_${b};
+        //@ for q in range(QUADS)
+        let z_${t}_${point}_${q} = ${[
+            "side_" ~ q ~ "_" ~ 2 * t ~ "_" ~ b,
+            "side_" ~ q ~ "_" ~ 2 * t ~ "_" ~ b ~ " + side_" ~ q ~ "_" ~ (2 * t + 1) ~ "_" ~ b,
+            "side_" ~ q ~ "_" ~ 2 * t ~ "_" ~ b ~ " - side_" ~ q ~ "_" ~ (2 * t + 1) ~ "_" ~ b,
+            "-side_" ~ q ~ "_" ~ (2 * t + 1) ~ "_" ~ b,
+        ][a]};
+        //@ endfor
+        //@ for c in range(4)
+        let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
+        //@ endfor
+        //@ for q in range(QUADS)
         //@ for e in range(4)
         let z_${t}_${point}_${q}_${e} = z_${t}_${point}_${q}[${e}];
         //@ endfor
         //@ endfor
         //@ endfor
-        //@ endfor
-        // Each sum is a chain of names and not of assignments: see common/conv_shuffle.wgsl.
-        //@ for point in range(16)
         //@ for c in range(4)
         //@ for k in range(outputs)
         //@ set name = point ~ "_" ~ c ~ "_" ~ k
@@ -135,6 +136,11 @@ fn main(
         //@ endfor
         sum_${name} = sum_${name}_${TILES - 1};
         //@ endfor
+        //@ endfor
+        if d.in_quads > 0u {
+            break;
+        }
+        }
         //@ endfor
         //@ endfor
     }

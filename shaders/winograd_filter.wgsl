@@ -5,15 +5,7 @@
 // w: (9 c + 1, k) vec4 along k, the bias its last row; u: (SIDE^2 rows + 1, quads) vec4, where rows are
 // the channels summed over, and quads those of the output; its last row is the bias, or 0 if flipped.
 // Grid: one invocation a row of G, a row and a quad, and one a quad of the bias.
-//@ if TILE == 2
-//@ set G = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]
-//@ else
-//@ set sixth = 1.0 / 6.0
-//@ set part = 1.0 / 24.0
-//@ set G_0 = [[0.25, 0.0, 0.0], [-sixth, -sixth, -sixth], [-sixth, sixth, -sixth]]
-//@ set G_3 = [[part, 2.0 * part, 4.0 * part], [part, -2.0 * part, 4.0 * part], [0.0, 0.0, 1.0]]
-//@ set G = G_0 + G_3
-//@ endif
+//@ from "common/winograd_matrices.wgsl" import G
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -39,9 +31,9 @@ fn main(
     let a = place / size;
     let i = place % size;
     // Row a of G.
-    var g = vec3<f32>(${G[0] | join(", ")});
+    var g = vec3<f32>(${G[TILE][0] | join(", ")});
     //@ for a in range(1, SIDE)
-    g = select(g, vec3<f32>(${G[a] | join(", ")}), a == ${a}u);
+    g = select(g, vec3<f32>(${G[TILE][a] | join(", ")}), a == ${a}u);
     //@ endfor
     //@ for t in range(9)
     //@ if FLIP == 0
@@ -62,7 +54,7 @@ fn main(
     //@ for b in range(SIDE)
     store_u(
         (a * SIDE + ${b}u) * size + i,
-        ${G[b][0]} * half_0 + ${G[b][1]} * half_1 + ${G[b][2]} * half_2
+        ${G[TILE][b][0]} * half_0 + ${G[TILE][b][1]} * half_1 + ${G[TILE][b][2]} * half_2
     );
     //@ endfor
 }

@@ -1,8 +1,12 @@
 // Second pass of a Winograd gradient of filters: adds the slots in their order and multiplies by G,
 //   grad = (accumulate ? grad : 0) + G^T (sum over slots of m) G;  the bias is only summed.
-// partial: (slots, 16 rows + 1, quads) vec4, m for each point, then the bias; grad: (9 rows + 1, quads),
-// where rows are the input channels. Grid: one invocation a row and quad, and one a quad of the bias.
-//@ set G = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]
+// where m has SIDE^2 points for tiles of TILE x TILE outputs, SIDE = TILE + 2.
+// partial: (slots, SIDE^2 rows + 1, quads) vec4, m for each point, then the bias; grad: (9 rows + 1,
+// quads), where rows are the input channels. Grid: one invocation a row and quad, and one a quad of the
+// bias.
+//@ from "common/winograd_matrices.wgsl" import G
+//@ set SIDE = TILE + 2
+//@ set POINTS = SIDE * SIDE
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -12,14 +16,14 @@ fn main(
     let d = dims;
     let i = group_index(workgroup, workgroups) * 64u + invocation;
     let size = d.rows * d.quads;
-    let slot_size = 16u * size + d.quads;
+    let slot_size = ${POINTS}u * size + d.quads;
     if i >= size + d.quads {
         return;
     }
     if i >= size {
         var bias = vec4<f32>();
         for (var slot = 0u; slot < d.slots; slot++) {
-            bias += load_partial(slot * slot_size + 15u * size + i);
+            bias += load_partial(slot * slot_size + ${POINTS - 1}u * size + i);
         }
         let at = 8u * size + i;
         if step.accumulate == 1u {
@@ -28,23 +32,32 @@ fn main(
         store_grad(at, bias);
         return;
     }
-    //@ for point in range(16)
-    var m_${point} = vec4<f32>();
+    // A column of points at a time: all of a tile of 4x4 outputs would not fit into registers.
+    //@ for b in range(SIDE)
+    //@ for a in range(SIDE)
+    var m_${a}_${b} = vec4<f32>();
     //@ endfor
     for (var slot = 0u; slot < d.slots; slot++) {
-        //@ for point in range(16)
-        m_${point} += load_partial(slot * slot_size + ${point}u * size + i);
+        //@ for a in range(SIDE)
+        m_${a}_${b} += load_partial(slot * slot_size + ${a * SIDE + b}u * size + i);
         //@ endfor
     }
     //@ for r in range(3)
-    //@ for b in range(4)
-    let half_${r}_${b} = ${G[0][r]} * m_${b} + ${G[1][r]} * m_${4 + b}
-        + ${G[2][r]} * m_${8 + b} + ${G[3][r]} * m_${12 + b};
+    let half_${r}_${b} =
+        //@ for a in range(SIDE) if G[TILE][a][r] != 0.0
+        ${"" if loop.first else "+"} ${G[TILE][a][r]} * m_${a}_${b}
+        //@ endfor
+        ;
     //@ endfor
+    //@ endfor
+    //@ for r in range(3)
     //@ for s in range(3)
     {
-        var value = ${G[0][s]} * half_${r}_0 + ${G[1][s]} * half_${r}_1
-            + ${G[2][s]} * half_${r}_2 + ${G[3][s]} * half_${r}_3;
+        var value =
+            //@ for b in range(SIDE) if G[TILE][b][s] != 0.0
+            ${"" if loop.first else "+"} ${G[TILE][b][s]} * half_${r}_${b}
+            //@ endfor
+            ;
         let at = ${3 * r + s}u * size + i;
         if step.accumulate == 1u {
             value += load_grad(at);

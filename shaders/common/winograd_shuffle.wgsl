@@ -11,7 +11,9 @@
 // filters transformed by `winograd_filter`, then the bias; output: (n, h + 2 out_halo, w + 2 out_halo,
 // out_quads), its halo left alone. Forward (masked 0): out = max(out + bias, floor). Backward to data
 // (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). One source for both, as
-// a driver takes seconds to compile it.
+// a driver takes seconds to compile it. POOLED, for tiles of 2: of each tile only the largest output is
+// stored, output: (n, h / 2 + 2 out_halo, w / 2 + 2 out_halo, out_quads), and which it was, positions:
+// (n, h / 2, w / 2, out_quads) u32, a byte a channel; an odd last row or column is dropped.
 // One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
 // tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
 // these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
@@ -19,6 +21,7 @@
 // right for every subgroup of LANES or more. No barriers, no workgroup memory.
 // Grid: ceil(n * row_blocks * tile_columns / GROUP) * ceil(out_quads / QUADS) workgroups of one
 // subgroup.
+// The includer gives `store`, or `store_window`.
 //
 // Rows of B^T and A^T are lists of (index, factor), zeros left out.
 //@ if TILE == 2
@@ -41,25 +44,32 @@
 //@ endmacro
 //@ set SIDE = TILE + 2
 //@ set rows = TILE * TILES + 2
-//@ set items = 4 * QUADS
+//@ set items = CHANNELS * QUADS
 //@ set loads = (items + LANES - 1) // LANES
-fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>) {
-    let d = dims;
-    var result = value;
-    if d.masked == 1u {
-        let here = (n * (d.height + 2u) + row + 1u) * (d.width + 2u) + column + 1u;
-        let seen = load_seen(here * d.out_quads + quad);
-        result = select(vec4<f32>(), value, seen > vec4<f32>());
-    } else {
-        let bias = load_u(${4 * SIDE * SIDE}u * d.in_quads * d.out_quads + quad);
-        result = max(value + bias, vec4<f32>(d.floor));
-    }
-    let rows = d.height + 2u * d.out_halo;
-    let columns = d.width + 2u * d.out_halo;
-    let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
-    store_output(pixel * d.out_quads + quad, result);
-}
-
+// What `channels` add to their sums at a point over the channels of a quad, `first` and what follows on
+// it: each a chain of names and not of assignments, see common/conv_shuffle.wgsl.
+//@ macro products(point, channels, first)
+//@ for t in range(TILES)
+    let v_${t}_${point} = ${combine(B[point // SIDE], "half_", TILE * t, "_" ~ point % SIDE)};
+//@ for c in range(CHANNELS)
+    let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
+//@ endfor
+//@ endfor
+//@ for k in channels
+//@ for c in range(CHANNELS)
+//@ set item = c * QUADS + k // 4
+    let filter_${k}_${point}_${c} =
+        subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
+//@ for t in range(TILES)
+//@ set sum = "sum_" ~ k ~ "_" ~ point ~ "_" ~ t
+    let ${sum}_${c} = fma(
+        v_${t}_${point}_${c}, filter_${k}_${point}_${c},
+        ${(sum ~ "_" ~ (c - 1)) if c > 0 else (first or sum)}
+    );
+//@ endfor
+//@ endfor
+//@ endfor
+//@ endmacro
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -69,15 +79,15 @@ fn main(
 ) {
     let d = dims;
     let tile_columns = (d.width + TILE - 1u) / TILE;
-    let positions = step.images * d.row_blocks * tile_columns;
-    let position_groups = (positions + GROUP - 1u) / GROUP;
+    let places = step.images * d.row_blocks * tile_columns;
+    let position_groups = (places + GROUP - 1u) / GROUP;
     let group = group_index(workgroup, workgroups);
     let first_quad = (group / position_groups) * QUADS;
     if first_quad >= d.out_quads {
         return;
     }
     let wanted = (group % position_groups) * GROUP + invocation;
-    let position = min(wanted, positions - 1u);
+    let position = min(wanted, places - 1u);
     let left = position % tile_columns * TILE;
     let top = (position / tile_columns) % d.row_blocks * (TILE * TILES);
     let image = position / (tile_columns * d.row_blocks);
@@ -102,6 +112,7 @@ fn main(
     //@ endfor
     let point_pitch = d.in_quads * 4u * d.out_quads;
 
+    //@ if CHANNELS == 4
     //@ for k in range(QUADS * 4)
     //@ for point in range(SIDE * SIDE)
     //@ for t in range(TILES)
@@ -110,6 +121,10 @@ fn main(
     //@ endfor
     //@ endfor
     for (var quad = 0u; quad < d.in_quads; quad++) {
+    //@ else
+    // One quad holds all channels.
+        let quad = 0u;
+    //@ endif
         //@ for j in range(rows)
         //@ for s in range(SIDE)
         let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
@@ -118,57 +133,46 @@ fn main(
         let half_${j}_${b} = ${combine(B[b], "in_" ~ j ~ "_", 0, "")};
         //@ endfor
         //@ endfor
-        //@ for t in range(TILES)
-        //@ for a in range(SIDE)
-        //@ for b in range(SIDE)
-        let v_${t}_${a * SIDE + b} = ${combine(B[a], "half_", TILE * t, "_" ~ b)};
-        //@ endfor
-        //@ endfor
-        //@ endfor
         let weights = quad * 4u * d.out_quads;
         //@ for point in range(SIDE * SIDE)
+        //@ if CHANNELS == 4
+        // Left after one round, for the driver's compiler: its time grows faster than a block without
+        // branches, and within a short one it keeps the inputs in registers.
+        loop {
+        //@ endif
         //@ for i in range(loads)
         let w_${point}_${i} = load_u(${point}u * point_pitch + weights + weight_${i});
         //@ endfor
-        //@ endfor
-        //@ for t in range(TILES)
-        //@ for point in range(SIDE * SIDE)
-        //@ for c in range(4)
-        let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
-        //@ endfor
-        //@ endfor
-        //@ endfor
-        // Each sum is a chain of names and not of assignments: see common/conv_shuffle.wgsl.
+        //@ if CHANNELS == 4
+        ${products(point, range(QUADS * 4), "")}
         //@ for k in range(QUADS * 4)
-        //@ for point in range(SIDE * SIDE)
-        //@ for c in range(4)
-        //@ set item = c * QUADS + k // 4
-        let w_${point}_${k}_${c} =
-            subgroupShuffle(w_${point}_${item // LANES}[${k % 4}], ${item % LANES}u);
-        //@ for t in range(TILES)
-        let sum_${k}_${point}_${t}_${c} = fma(
-            v_${t}_${point}_${c}, w_${point}_${k}_${c},
-            sum_${k}_${point}_${t}${"_" ~ (c - 1) if c > 0 else ""}
-        );
-        //@ endfor
-        //@ endfor
         //@ for t in range(TILES)
         sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
         //@ endfor
         //@ endfor
+        if d.in_quads > 0u {
+            break;
+        }
+        }
+        //@ endif
         //@ endfor
+    //@ if CHANNELS == 4
     }
-    if wanted >= positions {
-        return;
-    }
+    //@ endif
+    let used = wanted < places;
     //@ for q in range(QUADS)
     if first_quad + ${q}u < d.out_quads {
+        //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
+        //@ if CHANNELS < 4
+        //@ for point in range(SIDE * SIDE)
+        ${products(point, sums, "0.0")}
+        //@ endfor
+        //@ endif
         //@ for t in range(TILES)
         //@ for point in range(SIDE * SIDE)
-        //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
         let m_${t}_${point} = vec4<f32>(
             //@ for k in sums
-            sum_${k}_${point}_${t},
+            sum_${k}_${point}_${t}${"" if CHANNELS == 4 else "_" ~ (CHANNELS - 1)},
             //@ endfor
         );
         //@ endfor
@@ -180,14 +184,26 @@ fn main(
             //@ endfor
             ;
         //@ endfor
+        //@ endfor
+        //@ if POOLED
+        if used && top + ${TILE * t + 1}u < d.height && left + 1u < d.width {
+            store_window(image, top / 2u + ${t}u, left / 2u, first_quad + ${q}u,
+                //@ for p in range(4)
+                ${combine(A[p % 2], "n_" ~ t ~ "_" ~ (p // 2) ~ "_", 0, "")},
+                //@ endfor
+            );
+        }
+        //@ else
+        //@ for a in range(TILE)
         //@ for b in range(TILE)
-        if top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
+        if used && top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
             store(image, top + ${TILE * t + a}u, left + ${b}u, first_quad + ${q}u,
                 ${combine(A[b], "n_" ~ t ~ "_" ~ a ~ "_", 0, "")}
             );
         }
         //@ endfor
         //@ endfor
+        //@ endif
         //@ endfor
     }
     //@ endfor

@@ -143,13 +143,13 @@ impl Lowering<'_> {
         let layout = Layout::Filter { c, k };
         let grad = self.gradient_of(name, saved.parameter, layout);
         let (x_map, facts) = (input.with_halo(1), self.setting.facts);
-        if self.setting.tile(ConvPass::BackwardWeights, x_map, dy_map).is_some() {
+        if let Some(tile) = self.setting.tile(ConvPass::BackwardWeights, x_map, dy_map) {
             let images = self.setting.images;
-            let weights = WinogradBackwardWeights::new(x_map, dy_map, images, facts);
+            let weights = WinogradBackwardWeights::new(x_map, dy_map, images, tile, facts);
             let slots = weights.slots;
             let partial = self.arena(name, "partial sums", weights.partial());
             self.node(name, weights, &[saved.input, dy, partial]);
-            self.node(name, WinogradFilterGradient { c, k, slots }, &[partial, grad]);
+            self.node(name, WinogradFilterGradient { c, k, slots, tile }, &[partial, grad]);
         } else {
             let weights = ConvBackwardWeights::new(x_map, dy_map, facts);
             let slots = weights.slots;

@@ -197,7 +197,24 @@ impl Setting<'_> {
         source: FeatureMap,
         target: FeatureMap,
     ) -> Option<Tile> {
-        let task = ConvTask { pass, source, target };
+        self.tile_of(ConvTask { pass, source, target, pool: false })
+    }
+
+    /// The tile of a forward convolution, and whether the pooling after it, if there is one, is done
+    /// with it.
+    fn forward_tile(
+        &self,
+        source: FeatureMap,
+        target: FeatureMap,
+        pooled: bool,
+    ) -> Option<(Tile, bool)> {
+        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_forward"));
+        let pool = pooled && !apart;
+        let tile = self.tile_of(ConvTask { pass: ConvPass::Forward, source, target, pool })?;
+        Some((tile, pool && tile == Tile::Two))
+    }
+
+    fn tile_of(&self, task: ConvTask) -> Option<Tile> {
         let variant = self.choices.conv(&task, self.images, self.facts, self.variants);
         variant.and_then(Tile::of)
     }
@@ -311,10 +328,12 @@ impl Lowering<'_> {
     fn forward(&mut self, mut x: usize) -> usize {
         let layers = self.layers;
         let rate = self.setting.network.dropout();
+        // Where the maxima were, of a pooling that the convolution before it has done.
+        let mut pooled = None;
         for (i, (name, layer)) in layers.iter().enumerate() {
             let mut saved = Saved { input: x, extra: 0, parameter: self.next };
             match *layer {
-                Layer::Conv { .. } => x = self.conv(i, x),
+                Layer::Conv { .. } => (x, pooled) = self.conv(i, x),
                 Layer::BatchNorm { map } => {
                     let norm = self.parameter(name, Layout::Norm { c: map.channels });
                     if self.setting.normalises() {
@@ -322,15 +341,18 @@ impl Lowering<'_> {
                         (x, saved.extra) = self.batch_norm(name, x, norm, map, y);
                     }
                 }
-                Layer::MaxPool { input, output } => {
-                    let output = output.with_halo(self.halo_after(i));
-                    let y = self.map(name, "output", output);
-                    let layout = Layout::Positions(input.pooled());
-                    saved.extra = self.arena(name, "positions", layout);
-                    let op = MaxPoolForward { input, output };
-                    self.node(name, op, &[x, y, saved.extra]);
-                    x = y;
-                }
+                Layer::MaxPool { input, output } => match pooled.take() {
+                    Some(positions) => saved.extra = positions,
+                    None => {
+                        let output = output.with_halo(self.halo_after(i));
+                        let y = self.map(name, "output", output);
+                        let layout = Layout::Positions(output);
+                        saved.extra = self.arena(name, "positions", layout);
+                        let op = MaxPoolForward { input, output };
+                        self.node(name, op, &[x, y, saved.extra]);
+                        x = y;
+                    }
+                },
                 Layer::AvgPool { input, output } => {
                     let y = self.map(name, "output", output);
                     self.node(name, AvgPoolForward { x: input, y: output }, &[x, y]);
@@ -357,35 +379,53 @@ impl Lowering<'_> {
         x
     }
 
-    /// Convolution `i`; where a batch normalisation follows that does not learn, both as one.
-    fn conv(&mut self, i: usize, x: usize) -> usize {
-        let (name, Layer::Conv { input, output, relu }) = &self.layers[i] else { return x };
-        let (input, output) = (input.with_halo(1), *output);
-        let (c, k) = (input.channels, output.channels);
-        let layout = Layout::Filter { c, k };
-        let mut w = self.parameter(name, layout);
-        let folds = !*relu && !self.setting.normalises();
-        if folds {
-            let Home::Parameter(parameter) = self.graph.tensors[w].home else { return x };
-            let home = Home::Parameter(parameter + 1);
-            let norm = self.tensor(String::new(), Layout::Norm { c: k }, home);
-            let statistics = self.statistics(name, k);
-            let folded = self.arena(name, "folded filters", layout);
-            self.node(name, BatchNormFold { c, k }, &[w, norm, statistics, folded]);
-            w = folded;
-        }
-        let halo = self.halo_after(if folds { i + 1 } else { i });
-        let (output, relu) = (output.with_halo(halo), *relu || folds);
+    /// Convolution `i`; where a batch normalisation follows that does not learn, both as one, and
+    /// where a pooling follows, that as well if the kernel can: then with the positions of maxima.
+    fn conv(&mut self, i: usize, x: usize) -> (usize, Option<usize>) {
+        let (name, Layer::Conv { input, output, relu }) = &self.layers[i] else { return (x, None) };
+        let (input, folds) = (input.with_halo(1), !*relu && !self.setting.normalises());
+        let w = match folds {
+            true => self.folded(name, input.channels, output.channels),
+            false => self.parameter(name, Layout::Filter { c: input.channels, k: output.channels }),
+        };
+        let (last, relu) = if folds { (i + 1, true) } else { (i, *relu) };
+        let pool = match self.layers.get(last + 1) {
+            Some((_, Layer::MaxPool { output, .. })) => Some(*output),
+            _ => None,
+        };
+        let choice = self.setting.forward_tile(input, *output, pool.is_some());
+        let (last, output, pool) = match (choice, pool) {
+            (Some((_, true)), Some(pooled)) => (last + 1, pooled, true),
+            _ => (last, *output, false),
+        };
+        let output = output.with_halo(self.halo_after(last));
         let y = self.map(name, "output", output);
-        match self.setting.tile(ConvPass::Forward, input, output) {
-            Some(tile) => {
-                let u = self.arena(name, "transformed filters", tile.filters(c, k));
-                self.node(name, WinogradFilter { c, k, tile, flip: false }, &[w, u]);
-                self.node(name, WinogradForward { input, output, relu, tile }, &[x, u, x, y]);
-            }
-            None => self.node(name, ConvForward { input, output, relu }, &[x, w, y]),
+        let Some((tile, _)) = choice else {
+            self.node(name, ConvForward { input, output, relu }, &[x, w, y]);
+            return (y, None);
+        };
+        let (c, k) = (input.channels, output.channels);
+        let u = self.arena(name, "transformed filters", tile.filters(c, k));
+        self.node(name, WinogradFilter { c, k, tile, flip: false }, &[w, u]);
+        let op = WinogradForward { input, output, relu, tile, pool };
+        if !pool {
+            self.node(name, op, &[x, u, x, y]);
+            return (y, None);
         }
-        y
+        let positions = self.arena(name, "positions", Layout::Positions(output));
+        self.node(name, op, &[x, u, x, y, positions]);
+        (y, Some(positions))
+    }
+
+    /// Filters with the batch normalisation after them.
+    fn folded(&mut self, name: &str, c: usize, k: usize) -> usize {
+        let layout = Layout::Filter { c, k };
+        let w = self.parameter(name, layout);
+        let norm = self.tensor(String::new(), Layout::Norm { c: k }, Home::Parameter(self.next));
+        let statistics = self.statistics(name, k);
+        let folded = self.arena(name, "folded filters", layout);
+        self.node(name, BatchNormFold { c, k }, &[w, norm, statistics, folded]);
+        folded
     }
 
     /// Batch normalisation of `x` by the batch's own statistics; returns the result and the moments.

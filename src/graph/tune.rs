@@ -134,8 +134,11 @@ mod tests {
         let costs: Vec<_> = tasks.iter().map(|task| task.cost).collect();
         assert!(costs.is_sorted_by(|a, b| a >= b), "{costs:?}");
         let find = |key: &str| tasks.iter().find(|task| task.key == key);
+        // With the pooling after it.
         let first = find("conv_forward 16x16 1>16 n8").expect("the first convolution");
-        assert_eq!((first.model, first.layers.len()), ("conv_forward_shuffle", 1));
+        assert_eq!((first.model, first.layers.len()), ("winograd_forward_2x2_shuffle", 1));
+        let gradient = find("conv_backward_weights 16x16 1>16 n8").expect("its gradient");
+        assert_eq!(gradient.model, "conv_backward_weights_shuffle");
         let second = find("conv_forward 8x8 32>32 n8").expect("the last convolution");
         assert_eq!(second.model, "winograd_forward_2x2_shuffle");
         let names = |way: &Way| way.variants(&facts).into_iter().map(|v| v.name).collect();
@@ -145,8 +148,10 @@ mod tests {
             [
                 "conv_forward_tiled",
                 "conv_forward_shuffle",
+                "winograd_forward_2x2_tiled",
                 "winograd_forward_2x2_shuffle",
-                "winograd_forward_4x4_shuffle"
+                "winograd_forward_4x4_tiled",
+                "winograd_forward_4x4_shuffle",
             ]
         );
         // The first convolution's input needs no gradient; pooling can be computed in one way only.

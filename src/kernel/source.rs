@@ -23,6 +23,13 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/conv_backward_data_store.wgsl"),
     ),
     ("common/winograd_shuffle.wgsl", include_str!("../../shaders/common/winograd_shuffle.wgsl")),
+    ("common/winograd_tiled.wgsl", include_str!("../../shaders/common/winograd_tiled.wgsl")),
+    (
+        "common/winograd_weights_tiled.wgsl",
+        include_str!("../../shaders/common/winograd_weights_tiled.wgsl"),
+    ),
+    ("common/winograd_store.wgsl", include_str!("../../shaders/common/winograd_store.wgsl")),
+    ("common/winograd_matrices.wgsl", include_str!("../../shaders/common/winograd_matrices.wgsl")),
     ("common/partial_sums.wgsl", include_str!("../../shaders/common/partial_sums.wgsl")),
     ("common/conv_shuffle.wgsl", include_str!("../../shaders/common/conv_shuffle.wgsl")),
     ("common/conv_tiled.wgsl", include_str!("../../shaders/common/conv_tiled.wgsl")),

@@ -85,7 +85,12 @@ impl Op for ConvForward {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask { pass: ConvPass::Forward, source: self.input, target: self.output })
+        Some(ConvTask {
+            pass: ConvPass::Forward,
+            source: self.input,
+            target: self.output,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -154,7 +159,12 @@ impl Op for ConvBackwardData {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask { pass: ConvPass::BackwardData, source: self.dy, target: self.dx })
+        Some(ConvTask {
+            pass: ConvPass::BackwardData,
+            source: self.dy,
+            target: self.dx,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {

@@ -139,7 +139,12 @@ impl Op for ConvBackwardWeights {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask { pass: ConvPass::BackwardWeights, source: self.x, target: self.dy })
+        Some(ConvTask {
+            pass: ConvPass::BackwardWeights,
+            source: self.x,
+            target: self.dy,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {

@@ -39,27 +39,33 @@ const fn ceilings(class: AdapterClass) -> Ceilings {
 /// Apple adapters.
 ///
 /// Software: measured (docs/performance.md; tiled ones and the direct gradient of filters by `tune`, for
-/// vgg11 / 4 at 64 px). GPUs:
-/// estimates, as none was at hand. For tiles in workgroup memory they are the share of multiply-adds in
-/// the innermost loop (`tools/gpu-stats`: 92 and 78 %) times 0.6 for what that leaves out; variants made
-/// for registers and shuffles are put below them, since there nothing hides the latency of their loads.
+/// vgg11 / 4 at 64 px). GPUs: estimates, as none was at hand. For tiles in workgroup memory they are the
+/// direct multiply-adds that an instruction stands for (docs/performance.md, by `tools/gpu-stats`; of
+/// dense layers the share in the innermost loop) times 0.6 for what that leaves out; variants made for
+/// registers and shuffles are put below them, since there nothing hides the latency of their loads.
 const SHARES: &[(&str, [f64; 4])] = &[
     ("conv_forward_shuffle", [0.48, 0.25, 0.25, 0.25]),
-    ("conv_forward_tiled", [0.05, 0.55, 0.55, 0.55]),
+    ("conv_forward_tiled", [0.05, 0.53, 0.53, 0.53]),
     ("conv_backward_data_shuffle", [0.48, 0.25, 0.25, 0.25]),
-    ("conv_backward_data_tiled", [0.05, 0.55, 0.55, 0.55]),
+    ("conv_backward_data_tiled", [0.05, 0.53, 0.53, 0.53]),
     ("conv_backward_weights_shuffle", [0.33, 0.20, 0.20, 0.20]),
-    ("conv_backward_weights_tiled", [0.06, 0.55, 0.55, 0.55]),
-    ("winograd_forward_2x2_shuffle", [0.60, 0.20, 0.20, 0.20]),
+    ("conv_backward_weights_tiled", [0.06, 0.49, 0.49, 0.49]),
+    ("winograd_forward_2x2_shuffle", [0.6, 0.20, 0.20, 0.20]),
+    ("winograd_forward_2x2_tiled", [0.05, 0.74, 0.74, 0.74]),
     ("winograd_forward_4x4_shuffle", [0.52, 0.15, 0.15, 0.15]),
-    ("winograd_backward_data_2x2_shuffle", [0.60, 0.20, 0.20, 0.20]),
+    ("winograd_forward_4x4_tiled", [0.05, 0.91, 0.91, 0.91]),
+    ("winograd_backward_data_2x2_shuffle", [0.6, 0.20, 0.20, 0.20]),
+    ("winograd_backward_data_2x2_tiled", [0.05, 0.74, 0.74, 0.74]),
     ("winograd_backward_data_4x4_shuffle", [0.52, 0.15, 0.15, 0.15]),
+    ("winograd_backward_data_4x4_tiled", [0.05, 0.91, 0.91, 0.91]),
     ("winograd_backward_weights_2x2_shuffle", [0.41, 0.15, 0.15, 0.15]),
+    ("winograd_backward_weights_2x2_tiled", [0.05, 0.58, 0.58, 0.58]),
+    ("winograd_backward_weights_4x4_tiled", [0.05, 0.62, 0.62, 0.62]),
     ("dense_forward_shuffle", [0.42, 0.20, 0.20, 0.20]),
     ("dense_forward_tiled", [0.005, 0.47, 0.47, 0.47]),
     ("dense_backward_data_shuffle", [0.31, 0.20, 0.20, 0.20]),
     ("dense_backward_data_tiled", [0.005, 0.47, 0.47, 0.47]),
-    ("dense_backward_weights_shuffle", [0.30, 0.20, 0.20, 0.20]),
+    ("dense_backward_weights_shuffle", [0.3, 0.20, 0.20, 0.20]),
     ("dense_backward_weights_tiled", [0.005, 0.47, 0.47, 0.47]),
 ];
 
@@ -74,33 +80,35 @@ fn share(variant: &str, class: AdapterClass) -> Option<f64> {
     })
 }
 
-/// True where Winograd's filtering is known to pay: with enough channels read for the transform of the
-/// outputs, enough channels computed for that of the inputs, and more rows than a few, of which it
-/// computes several at once. Measured on software adapters with tensors in texels, and only there its
-/// shares hold.
-fn winograd_pays(op: &dyn Op, facts: &AdapterFacts) -> bool {
-    let Some(conv) = op.conv() else { return true };
+/// True where Winograd's filtering is known to pay: with enough channels read for the transform and the
+/// stores of outputs, of which a pooling spares most; enough channels computed for the transform of
+/// inputs; and more rows than a few, of which it computes several at once. Measured on software adapters
+/// with tensors in texels, and only there their shares hold. Tiles of 4x4 outputs cost a digit, which
+/// only a measurement or the user may spend.
+fn winograd_pays(op: &dyn Op, variant: &str, facts: &AdapterFacts) -> bool {
+    let Some(conv) = op.conv() else { return false };
     let (source, target) = (conv.source, conv.target);
     let shares_hold = facts.texels || !facts.is_software();
-    shares_hold && source.channels >= 8 && target.channels >= 16 && target.height > 4
+    let channels = (conv.pool || source.channels >= 8) && target.channels >= 16;
+    shares_hold && channels && target.height > 4 && !variant.contains("_4x4_")
 }
 
 /// The seconds that `op` should take by the variant of that name, for launches of 32 images; infinite
-/// where the model does not know or knows better.
+/// where the model does not know.
 pub fn seconds(op: &dyn Op, variant: &str, facts: &AdapterFacts) -> f64 {
     let class = facts.class();
     let Some(share) = share(variant, class) else { return f64::INFINITY };
-    if variant.starts_with("winograd_") && !winograd_pays(op, facts) {
-        return f64::INFINITY;
-    }
     let ceilings = ceilings(class);
     let compute = op.flop(USUAL_IMAGES as u64) as f64 / (share * ceilings.flop_per_s);
     compute + moving(op, &ceilings)
 }
 
 /// The seconds that all operations of `way` should take, see [`seconds`]: those beside the main one
-/// only move bytes.
+/// only move bytes. Infinite also where Winograd's filtering is known not to pay.
 pub fn seconds_of(way: &Way, variant: &str, facts: &AdapterFacts) -> f64 {
+    if variant.starts_with("winograd_") && !winograd_pays(way.main(), variant, facts) {
+        return f64::INFINITY;
+    }
     let ceilings = ceilings(facts.class());
     let others = way.ops.iter().filter(|op| op.flop(1) == 0);
     let beside: f64 = others.map(|op| moving(&**op, &ceilings)).sum();
@@ -129,7 +137,7 @@ mod tests {
 
     fn task(pass: ConvPass, (h, w, c, k): (usize, usize, usize, usize)) -> ConvTask {
         let source = FeatureMap::new(h, w, c).with_halo(1);
-        ConvTask { pass, source, target: source.with_channels(k).with_halo(1) }
+        ConvTask { pass, source, target: source.with_channels(k).with_halo(1), pool: false }
     }
 
     fn chosen(task: ConvTask, facts: &AdapterFacts) -> &'static str {
@@ -209,7 +217,7 @@ mod tests {
         let ways = task(ConvPass::BackwardData, (56, 56, 64, 32)).ways(32, &facts);
         let (flip, direct) = (&ways[0].ops[0], ways[0].main());
         let moved = |op: &dyn Op| op.bytes(32) as f64 / 360e9 + 5e-6;
-        let wanted = direct.flop(32) as f64 / (0.55 * 12.7e12) + moved(direct);
+        let wanted = direct.flop(32) as f64 / (0.53 * 12.7e12) + moved(direct);
         let found = seconds(direct, "conv_backward_data_tiled", &facts);
         assert!((found / wanted - 1.0).abs() < 1e-9, "{found} {wanted}");
         let found = seconds_of(&ways[0], "conv_backward_data_tiled", &facts);

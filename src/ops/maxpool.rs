@@ -26,6 +26,23 @@ pub struct MaxPoolBackward {
     pub dx: FeatureMap,
 }
 
+impl MaxPoolForward {
+    /// The operation in f64.
+    pub(super) fn pool(&self, images: u32, x: &Data, y: &mut Data, positions: &mut Data) {
+        let pooled = self.input.pooled();
+        let words = positions.words_mut();
+        let len = Layout::Positions(pooled).len(images as usize);
+        words[..len].fill(0);
+        for (n, i, j, c) in pixels(images, pooled) {
+            let value = |p: usize| x[self.input.index(n, 2 * i + p / 2, 2 * j + p % 2, c)];
+            let best = (1..4).fold(0, |best, p| if value(p) > value(best) { p } else { best });
+            y[self.output.index(n, i, j, c)] = value(best);
+            let at = pooled.index(n, i, j, c);
+            words[at / 4] |= (best as u32) << (8 * (at % 4));
+        }
+    }
+}
+
 impl Op for MaxPoolForward {
     fn name(&self) -> &'static str {
         "maxpool_forward"
@@ -54,17 +71,7 @@ impl Op for MaxPoolForward {
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [x, y, positions] = buffers else { unreachable!("three bindings") };
-        let pooled = self.input.pooled();
-        let words = positions.words_mut();
-        let len = Layout::Positions(pooled).len(step.images as usize);
-        words[..len].fill(0);
-        for (n, i, j, c) in pixels(step.images, pooled) {
-            let value = |p: usize| x[self.input.index(n, 2 * i + p / 2, 2 * j + p % 2, c)];
-            let best = (1..4).fold(0, |best, p| if value(p) > value(best) { p } else { best });
-            y[self.output.index(n, i, j, c)] = value(best);
-            let at = pooled.index(n, i, j, c);
-            words[at / 4] |= (best as u32) << (8 * (at % 4));
-        }
+        self.pool(step.images, x, y, positions);
     }
 
     fn tolerance(&self, _images: u64) -> f64 {

@@ -28,7 +28,9 @@ mod task;
 mod tiles;
 mod verify;
 mod winograd;
+mod winograd_filter;
 mod winograd_reference;
+mod winograd_tiles;
 mod winograd_weights;
 
 use std::fmt::Debug;
@@ -62,7 +64,8 @@ pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
 pub use task::{ConvPass, ConvTask, Way, task_key, ways_of};
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
-pub use winograd::{Tile, WinogradBackwardData, WinogradFilter, WinogradForward};
+pub use winograd::{Tile, WinogradBackwardData, WinogradForward};
+pub use winograd_filter::WinogradFilter;
 pub use winograd_weights::{WinogradBackwardWeights, WinogradFilterGradient};
 
 /// An operation of a certain shape.
@@ -140,7 +143,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "conv_filter_flip", examples: conv::flip_examples },
     Entry { name: "conv_backward_data", examples: conv::backward_examples },
     Entry { name: "conv_backward_weights", examples: conv_weights::examples },
-    Entry { name: "winograd_filter", examples: winograd::filter_examples },
+    Entry { name: "winograd_filter", examples: winograd_filter::examples },
     Entry { name: "winograd_forward", examples: winograd::forward_examples },
     Entry { name: "winograd_backward_data", examples: winograd::backward_examples },
     Entry { name: "winograd_backward_weights", examples: winograd_weights::examples },

@@ -3,9 +3,9 @@
 use std::iter;
 
 use super::{
-    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, Op, SumPartials, Tile,
-    WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
-    WinogradForward,
+    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, MaxPoolForward, Op,
+    SumPartials, Tile, WinogradBackwardData, WinogradBackwardWeights, WinogradFilter,
+    WinogradFilterGradient, WinogradForward,
 };
 use crate::gpu::AdapterFacts;
 use crate::kernel::Variant;
@@ -32,6 +32,9 @@ pub struct ConvTask {
     pub source: FeatureMap,
     /// What is computed, or backward to weights the gradient of the output.
     pub target: FeatureMap,
+    /// True of a forward pass with the pooling after it. It has no key of its own: layers of one shape
+    /// run one variant.
+    pub pool: bool,
 }
 
 /// One way to compute a task: operations that run one after the other. One of them does the work, and
@@ -64,24 +67,31 @@ impl ConvTask {
     /// What names the task in files and reports, such as `conv_forward 56x56 64>128 n32`: pass, rows
     /// and columns, channels, images of a launch.
     pub fn key(&self, images: usize) -> String {
-        let Self { pass, source, target } = self;
+        let Self { pass, source, target, .. } = self;
         let (h, w, c, k) = (target.height, target.width, source.channels, target.channels);
         format!("{} {h}x{w} {c}>{k} n{images}", pass.name())
     }
 
     /// All ways there are to compute it for launches of `images` images. Another one is a line here,
-    /// and a line for each of its variants among the rates of the cost model.
+    /// and a line for each of its variants among the shares of the cost model.
     pub fn ways(&self, images: usize, facts: &AdapterFacts) -> Vec<Way> {
-        let Self { pass, source, target } = *self;
+        let Self { pass, source, target, pool } = *self;
         let (c, k) = (source.channels, target.channels);
         let tiles = [Tile::Two, Tile::Four].into_iter();
         match pass {
             ConvPass::Forward => {
                 let (input, output, relu) = (source, target, true);
-                let direct = way![ConvForward { input, output, relu }];
+                let pooling = MaxPoolForward { input: output, output: output.pooled() };
+                let with_pooling = |way: Way| if pool { way.and(pooling) } else { way };
+                let direct = with_pooling(way![ConvForward { input, output, relu }]);
                 let winograd = tiles.map(|tile| {
                     let filter = WinogradFilter { c, k, tile, flip: false };
-                    way![filter, WinogradForward { input, output, relu, tile }]
+                    if pool && tile == Tile::Two {
+                        let output = pooling.output;
+                        return way![filter, WinogradForward { input, output, relu, tile, pool }];
+                    }
+                    let forward = WinogradForward { input, output, relu, tile, pool: false };
+                    with_pooling(way![filter, forward])
                 });
                 iter::once(direct).chain(winograd).collect()
             }
@@ -98,15 +108,24 @@ impl ConvTask {
             ConvPass::BackwardWeights => {
                 let direct = ConvBackwardWeights::new(source, target, facts);
                 let sum = SumPartials { grad: Layout::Filter { c, k }, slots: direct.slots };
-                let winograd = WinogradBackwardWeights::new(source, target, images, facts);
-                let gradient = WinogradFilterGradient { c, k, slots: winograd.slots };
-                vec![way![direct, sum], way![winograd, gradient]]
+                let winograd = tiles.map(|tile| {
+                    let first = WinogradBackwardWeights::new(source, target, images, tile, facts);
+                    let slots = first.slots;
+                    way![first, WinogradFilterGradient { c, k, slots, tile }]
+                });
+                iter::once(way![direct, sum]).chain(winograd).collect()
             }
         }
     }
 }
 
 impl Way {
+    /// With another operation after it.
+    fn and(mut self, op: impl Op + 'static) -> Self {
+        self.ops.push(Box::new(op));
+        self
+    }
+
     /// The operation that does the work.
     pub fn main(&self) -> &dyn Op {
         let main = self.ops.iter().max_by_key(|op| op.flop(1));
@@ -175,7 +194,7 @@ mod tests {
         let (source, target) = maps();
         let facts = AdapterFacts::example(AdapterKind::Software);
         for pass in [ConvPass::Forward, ConvPass::BackwardData, ConvPass::BackwardWeights] {
-            let task = ConvTask { pass, source, target };
+            let task = ConvTask { pass, source, target, pool: false };
             let ways = task.ways(8, &facts);
             assert!(ways.len() > 1);
             for way in ways {
@@ -183,7 +202,7 @@ mod tests {
                 assert!(way.main().flop(1) > 0, "{way:?}");
             }
         }
-        let task = ConvTask { pass: ConvPass::Forward, source, target };
+        let task = ConvTask { pass: ConvPass::Forward, source, target, pool: true };
         assert_eq!(task.key(8), "conv_forward 14x12 16>32 n8");
         let wider = ConvTask { target: target.with_halo(1), ..task };
         assert_eq!(wider.key(8), task.key(8), "a halo changes no choice");

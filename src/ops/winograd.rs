@@ -4,10 +4,11 @@
 //! Tiles of 2x2 outputs take 4 multiplications an output in place of 9, and round about as a direct
 //! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
 
-use super::conv::{flop, map_dims, small_shapes};
-use super::{ConvPass, ConvTask, Data, Op, rounding};
+use super::conv::{flop, map_dims, pixels, small_shapes};
+use super::winograd_tiles::{Cut, cut};
+use super::{ConvPass, ConvTask, Data, MaxPoolForward, Op, rounding};
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
+use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
 /// Outputs on a side of a tile.
@@ -19,20 +20,8 @@ pub enum Tile {
     Four,
 }
 
-/// Filters transformed once for all images: `u = G w G^T`.
-#[derive(Debug, Clone, Copy)]
-pub struct WinogradFilter {
-    /// Input channels of the convolution.
-    pub c: usize,
-    /// Its output channels.
-    pub k: usize,
-    /// The tile they are made for.
-    pub tile: Tile,
-    /// True for the backward pass to data: filters turned by 180 degrees, channels exchanged.
-    pub flip: bool,
-}
-
-/// What [`ConvForward`](super::ConvForward) computes, with transformed filters.
+/// What [`ConvForward`](super::ConvForward) computes, with transformed filters; if wanted with what
+/// [`MaxPoolForward`] makes of it, so that the outputs themselves are never stored.
 #[derive(Debug, Clone, Copy)]
 pub struct WinogradForward {
     /// The input, with a halo.
@@ -41,6 +30,8 @@ pub struct WinogradForward {
     pub output: FeatureMap,
     /// True if negative outputs become 0.
     pub relu: bool,
+    /// True if the output is the pooled map.
+    pub pool: bool,
     /// The tile.
     pub tile: Tile,
 }
@@ -65,13 +56,18 @@ impl Tile {
         }
     }
 
-    /// Inputs on a side, and points of the transformed tile.
+    /// Inputs on a side, and points on a side of the transformed tile.
     pub(super) const fn side(self) -> usize {
         self.outputs() + 2
     }
 
-    /// Tiles, one below the other, that an invocation computes. Two of 4x4 outputs would be faster,
-    /// but their sums are so many that a driver takes ten seconds to compile the kernel.
+    /// Points of the transformed tile.
+    pub(super) const fn points(self) -> usize {
+        self.side() * self.side()
+    }
+
+    /// Tiles, one below the other, that an invocation of a shuffle variant computes. Two of 4x4 outputs
+    /// would be faster, but their sums are so many that a driver takes ten seconds to compile the kernel.
     const fn at_once(self) -> usize {
         match self {
             Self::Two => 4,
@@ -91,8 +87,16 @@ impl Tile {
         TILES.into_iter().find(size)
     }
 
-    fn constants(self, lanes: Lanes) -> Vec<(&'static str, u32)> {
+    /// The constants of `common/winograd_shuffle.wgsl`.
+    pub(super) fn constants(
+        self,
+        source: FeatureMap,
+        pooled: bool,
+        lanes: Lanes,
+    ) -> Vec<(&'static str, u32)> {
         vec![
+            ("POOLED", u32::from(pooled)),
+            ("CHANNELS", source.channels.min(4) as u32),
             ("TILE", self.outputs() as u32),
             ("TILES", self.at_once() as u32),
             ("QUADS", QUADS),
@@ -105,20 +109,27 @@ impl Tile {
         target.height.div_ceil(self.outputs() * self.at_once())
     }
 
-    /// Forward with the least value of an output as `floor`, backward without.
+    /// Of a convolution from `source` to `target`, of which `stored` is kept, pooled or not: forward
+    /// with the least value of an output as `floor`, backward without.
     fn dims(
         self,
         source: FeatureMap,
-        target: FeatureMap,
+        (target, stored): (FeatureMap, FeatureMap),
         floor: Option<f32>,
     ) -> Vec<(&'static str, Dim)> {
         let mut dims = map_dims(source, target, self.row_blocks(target));
-        dims.push(("floor", Dim::F(floor.unwrap_or(f32::MIN))));
-        dims.push(("masked", Dim::U(u32::from(floor.is_none()))));
+        dims.extend([
+            ("out_height", Dim::U(stored.height as u32)),
+            ("out_width", Dim::U(stored.width as u32)),
+            ("channels", Dim::U(source.channels as u32)),
+            ("floor", Dim::F(floor.unwrap_or(f32::MIN))),
+            ("masked", Dim::U(u32::from(floor.is_none()))),
+        ]);
         dims
     }
 
-    fn grid(self, target: FeatureMap, lanes: Lanes) -> Grid {
+    /// The grid of `common/winograd_shuffle.wgsl`.
+    pub(super) fn grid(self, target: FeatureMap, lanes: Lanes) -> Grid {
         Grid {
             tiles: (target.quads() as u64).div_ceil(u64::from(QUADS)),
             items: (target.width.div_ceil(self.outputs()) * self.row_blocks(target)) as u64,
@@ -133,71 +144,27 @@ impl Tile {
     }
 }
 
-/// Quads of output channels that an invocation computes.
+/// Quads of output channels that an invocation of a shuffle variant computes.
 const QUADS: u32 = 4;
 
-impl Op for WinogradFilter {
-    fn name(&self) -> &'static str {
-        "winograd_filter"
+impl WinogradForward {
+    /// The map of outputs before they are pooled.
+    fn full(&self) -> FeatureMap {
+        let (map, halo) = (self.input.with_channels(self.output.channels), self.output.halo);
+        map.with_halo(halo)
     }
 
-    fn bindings(&self) -> Vec<Binding> {
-        let (rows, outputs) = if self.flip { (self.k, self.c) } else { (self.c, self.k) };
-        vec![
-            Binding::quads("w", Layout::Filter { c: self.c, k: self.k }, Access::Read),
-            Binding::quads("u", self.tile.filters(rows, outputs), Access::Write),
-        ]
-    }
-
-    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
-        let (rows, outputs) = if self.flip { (self.k, self.c) } else { (self.c, self.k) };
-        let quads = padded(outputs) / 4;
-        vec![variant! {
-            "winograd_filter",
-            constants: vec![
-                ("TILE", self.tile.outputs() as u32),
-                ("SIDE", self.tile.side() as u32),
-                ("FLIP", u32::from(self.flip)),
-            ],
-            dims: vec![
-                ("rows", Dim::U(padded(rows) as u32)),
-                ("quads", Dim::U(quads as u32)),
-            ],
-            grid: Grid::fixed(((self.tile.side() * padded(rows) + 1) * quads).div_ceil(64) as u64),
-            proven: false,
-            supported: Ok(()),
-        }]
-    }
-
-    fn reference(&self, _step: &Step, buffers: &mut [Data]) {
-        let [w, u] = buffers else { unreachable!("two bindings") };
-        let (g, side) = (self.tile.filter_matrix(), self.tile.side());
-        let (stored_c, stored_k) = (padded(self.c), padded(self.k));
-        let channels = (0..stored_c).flat_map(|c| (0..stored_k).map(move |k| (c, k)));
-        for (c, k) in channels {
-            for point in 0..side * side {
-                let mut sum = 0.0;
-                for tap in 0..TAPS {
-                    let from = if self.flip { TAPS - 1 - tap } else { tap };
-                    let factor = g[point / side][tap / 3] * g[point % side][tap % 3];
-                    sum += factor * w[(from * stored_c + c) * stored_k + k];
-                }
-                let at = match self.flip {
-                    true => (point * stored_k + k) * stored_c + c,
-                    false => (point * stored_c + c) * stored_k + k,
-                };
-                u[at] = sum;
-            }
-        }
-        let size = stored_c * stored_k;
-        let outputs = if self.flip { stored_c } else { stored_k };
-        for k in 0..outputs {
-            u[side * side * size + k] = if self.flip { 0.0 } else { w[TAPS * size + k] };
-        }
-    }
-
-    fn tolerance(&self, _images: u64) -> f64 {
-        rounding(TAPS as u64)
+    /// The outputs before they are pooled, without halo.
+    fn sums(&self, images: u32, (x, u): (&Data, &Data)) -> (FeatureMap, Data) {
+        let full = self.full().with_halo(0);
+        let points = self.tile.side() * self.tile.side();
+        let bias = points * padded(self.input.channels) * padded(self.output.channels);
+        let mut sums = Data::F(vec![0.0; Layout::Map(full).len(images as usize)]);
+        self.tile.convolve((self.input, full), images, (x, u), |(n, i, j, k), sum| {
+            let value = sum + u[bias + k];
+            sums[full.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
+        });
+        (full, sums)
     }
 }
 
@@ -208,59 +175,82 @@ impl Op for WinogradForward {
 
     fn bindings(&self) -> Vec<Binding> {
         let (c, k) = (self.input.channels, self.output.channels);
-        vec![
+        let mut bindings = vec![
             Binding::quads("source", Layout::Map(self.input), Access::Read),
             Binding::quads("u", self.tile.filters(c, k), Access::Read),
             // Not read: there is one kernel for both passes.
             Binding::quads("seen", Layout::Map(self.input), Access::Read),
             Binding::quads("output", Layout::Map(self.output), Access::Write),
-        ]
+        ];
+        if self.pool {
+            let layout = Layout::Positions(self.output);
+            bindings.push(Binding::words("positions", layout, Access::Write));
+        }
+        bindings
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let (lanes, supported) = Lanes::or_least(facts);
-        let constants = self.tile.constants(lanes);
         let floor = if self.relu { 0.0 } else { f32::MIN };
-        let dims = self.tile.dims(self.input, self.output, Some(floor));
-        let grid = self.tile.grid(self.output, lanes);
-        let proven = true;
-        vec![match self.tile {
-            Tile::Two => {
-                variant! { "winograd_forward_2x2_shuffle", constants, dims, grid, proven, supported }
-            }
-            Tile::Four => {
-                variant! { "winograd_forward_4x4_shuffle", constants, dims, grid, proven, supported }
-            }
-        }]
+        let (full, pool) = (self.full(), self.pool);
+        let dims = self.tile.dims(self.input, (full, self.output), Some(floor));
+        let tiled = Cut::tiled(self.tile, full, pool, dims.clone());
+        let shuffle = Cut::shuffle(self.tile, (self.input, full), pool, dims, facts);
+        match self.tile {
+            Tile::Two => vec![
+                cut!("winograd_forward_2x2_tiled", tiled),
+                cut!("winograd_forward_2x2_shuffle", shuffle),
+            ],
+            Tile::Four => vec![
+                cut!("winograd_forward_4x4_tiled", tiled),
+                cut!("winograd_forward_4x4_shuffle", shuffle),
+            ],
+        }
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask { pass: ConvPass::Forward, source: self.input, target: self.output })
+        let (pass, target, pool) = (ConvPass::Forward, self.full(), self.pool);
+        Some(ConvTask { pass, source: self.input, target, pool })
     }
 
     /// What a direct convolution would compute: rates are comparable.
     fn flop(&self, images: u64) -> u64 {
-        images * flop(self.input, self.output)
+        images * flop(self.input, self.full())
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [x, u, _, y] = buffers else { unreachable!("four bindings") };
-        let points = self.tile.side() * self.tile.side();
-        let bias = points * padded(self.input.channels) * padded(self.output.channels);
-        let maps = (self.input, self.output);
-        self.tile.convolve(maps, step.images, (x, u), |(n, i, j, k), sum| {
-            let value = sum + u[bias + k];
-            y[self.output.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
-        });
+        let [x, u, _, y, positions @ ..] = buffers else { unreachable!("four bindings at least") };
+        let (full, sums) = self.sums(step.images, (x, u));
+        if let [positions] = positions {
+            let op = MaxPoolForward { input: full, output: self.output };
+            op.pool(step.images, &sums, y, positions);
+            return;
+        }
+        for (n, i, j, k) in pixels(step.images, full) {
+            y[self.output.index(n, i, j, k)] = sums[full.index(n, i, j, k)];
+        }
     }
 
     fn tolerance(&self, _images: u64) -> f64 {
         self.tile.tolerance(self.input.channels)
     }
 
-    fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+    fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
         let (c, k) = (self.input.channels, self.output.channels);
-        (name == "u").then(|| self.tile.any_filters(c, k, random))
+        match name {
+            // Numbers whose sums are exact, so that maxima of rounded sums are those of the reference,
+            // and few enough for windows with several.
+            "u" if self.pool => {
+                Some(self.tile.any_filters(c, k, &mut || (random() * 5.0).floor() / 4.0))
+            }
+            "source" if self.pool => {
+                let layout = Layout::Map(self.input);
+                let value =
+                    |i| if layout.is_padding(i) { 0.0 } else { (random() * 5.0).floor() - 2.0 };
+                Some(Data::F((0..layout.len(step.images as usize)).map(value).collect()))
+            }
+            "u" => Some(self.tile.any_filters(c, k, random)),
+            _ => None,
+        }
     }
 }
 
@@ -280,23 +270,28 @@ impl Op for WinogradBackwardData {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let (lanes, supported) = Lanes::or_least(facts);
-        let constants = self.tile.constants(lanes);
-        let dims = self.tile.dims(self.dy, self.dx, None);
-        let grid = self.tile.grid(self.dx, lanes);
-        let proven = true;
-        vec![match self.tile {
-            Tile::Two => variant! {
-                "winograd_backward_data_2x2_shuffle", constants, dims, grid, proven, supported
-            },
-            Tile::Four => variant! {
-                "winograd_backward_data_4x4_shuffle", constants, dims, grid, proven, supported
-            },
-        }]
+        let dims = self.tile.dims(self.dy, (self.dx, self.dx), None);
+        let tiled = Cut::tiled(self.tile, self.dx, false, dims.clone());
+        let shuffle = Cut::shuffle(self.tile, (self.dy, self.dx), false, dims, facts);
+        match self.tile {
+            Tile::Two => vec![
+                cut!("winograd_backward_data_2x2_tiled", tiled),
+                cut!("winograd_backward_data_2x2_shuffle", shuffle),
+            ],
+            Tile::Four => vec![
+                cut!("winograd_backward_data_4x4_tiled", tiled),
+                cut!("winograd_backward_data_4x4_shuffle", shuffle),
+            ],
+        }
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask { pass: ConvPass::BackwardData, source: self.dy, target: self.dx })
+        Some(ConvTask {
+            pass: ConvPass::BackwardData,
+            source: self.dy,
+            target: self.dx,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -325,25 +320,24 @@ impl Op for WinogradBackwardData {
 const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
 
 /// [`small_shapes`] with both tiles.
-fn shapes() -> impl Iterator<Item = (usize, Tile, FeatureMap, usize)> {
+pub(super) fn shapes() -> impl Iterator<Item = (usize, Tile, FeatureMap, usize)> {
     small_shapes().flat_map(|(i, (h, w, c, k))| {
         TILES.into_iter().map(move |tile| (i, tile, FeatureMap::new(h, w, c).with_halo(1), k))
     })
 }
 
-pub(super) fn filter_examples() -> Vec<Box<dyn Op>> {
-    let op = |(i, tile, map, k): (usize, Tile, FeatureMap, usize)| {
-        Box::new(WinogradFilter { c: map.channels, k, tile, flip: i % 2 == 1 }) as _
-    };
-    shapes().map(op).collect()
-}
-
 pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
     let op = |(i, tile, input, k): (usize, Tile, FeatureMap, usize)| {
         let output = input.with_channels(k).with_halo(i % 2);
-        Box::new(WinogradForward { input, output, relu: i % 3 != 2, tile }) as _
+        let relu = i % 3 != 2;
+        Box::new(WinogradForward { input, output, relu, tile, pool: false }) as _
     };
-    shapes().map(op).collect()
+    let pooled = |(i, tile, input, k): (usize, Tile, FeatureMap, usize)| {
+        let output = input.with_channels(k).pooled().with_halo(i % 2);
+        let op = WinogradForward { input, output, relu: i % 3 != 2, tile, pool: true };
+        (tile == Tile::Two && !output.is_empty()).then(|| Box::new(op) as _)
+    };
+    shapes().map(op).chain(shapes().filter_map(pooled)).collect()
 }
 
 pub(super) fn backward_examples() -> Vec<Box<dyn Op>> {

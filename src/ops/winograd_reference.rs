@@ -55,6 +55,18 @@ impl Tile {
         }
     }
 
+    /// `B^T d B` of a tile of inputs, `d` by row and column.
+    pub(super) fn transformed_input(self, d: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+        both_sides(&self.matrices().0, d)
+    }
+
+    /// `A e A^T` of a tile of gradients, `e` by row and column.
+    pub(super) fn transformed_gradient(self, e: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+        let (_, a) = self.matrices();
+        let transposed = |point| a.iter().map(|row| row[point]).collect();
+        both_sides(&(0..self.side()).map(transposed).collect::<Vec<_>>(), e)
+    }
+
     /// The convolution of `x` with the transformed filters `u`, without bias: calls `put` with
     /// `(n, y, x, k)` and each sum.
     pub(super) fn convolve(
@@ -114,4 +126,12 @@ impl Tile {
         };
         Data::F((0..self.filters(rows, outputs).len(1)).map(value).collect())
     }
+}
+
+/// `M d M^T`, row by row, for `M` by its rows.
+fn both_sides(matrix: &[Vec<f64>], d: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+    let size = matrix[0].len();
+    let row = |row: &[f64], r: usize| -> f64 { (0..size).map(|s| row[s] * d(r, s)).sum() };
+    let point = |a: &[f64], b: &[f64]| -> f64 { (0..size).map(|r| a[r] * row(b, r)).sum() };
+    matrix.iter().flat_map(|a| matrix.iter().map(|b| point(a, b))).collect()
 }

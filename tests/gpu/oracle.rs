@@ -194,9 +194,10 @@ fn choices(gpu: &Gpu) -> Vec<Vec<String>> {
     let variants = examples.flat_map(|op| op.variants(gpu.facts()));
     let supported = variants.filter(|variant| variant.supported.is_ok());
     let names: BTreeSet<_> = supported.map(|variant| variant.name).collect();
-    // Kernels in workgroup memory; in registers; and these with either Winograd tile.
-    let kinds = [("", "_tiled"), ("", "_shuffle"), ("winograd", "_2x2_shuffle")];
-    let kinds = kinds.into_iter().chain([("winograd", "_4x4_shuffle")]).map(|(start, end)| {
+    // Kernels in workgroup memory; in registers; and of each kind Winograd's with either tile.
+    let winograd = ["_2x2_tiled", "_4x4_tiled", "_2x2_shuffle", "_4x4_shuffle"];
+    let kinds = [("", "_tiled"), ("", "_shuffle")].into_iter();
+    let kinds = kinds.chain(winograd.map(|end| ("winograd", end))).map(|(start, end)| {
         let of_kind = names.iter().filter(|name| {
             let winograd = name.starts_with("winograd");
             name.starts_with(start) && name.ends_with(end) && winograd != start.is_empty()

@@ -292,13 +292,18 @@ fn every_file_is_used_and_every_variant_has_one() {
     let shaders = shaders();
     let variants: BTreeSet<_> = shaders.iter().map(|s| s.variant.name.to_owned()).collect();
     assert_eq!(stems(&folder), variants);
+    let folder = folder.join("common");
+    let common = stems(&folder);
+    let text = |stem: &String| fs::read_to_string(folder.join(stem).with_extension("wgsl"));
+    let texts = common.iter().map(|stem| text(stem).expect("a shader"));
+    let texts: Vec<_> =
+        shaders.iter().map(|shader| shader.variant.template.to_owned()).chain(texts).collect();
     let included = |stem: &&String| {
-        let include = format!("include \"common/{stem}.wgsl\"");
-        shaders.iter().any(|shader| shader.variant.template.contains(&include))
+        let statements = ["include", "from"].map(|it| format!("//@ {it} \"common/{stem}.wgsl\""));
+        texts.iter().any(|text| statements.iter().any(|statement| text.contains(statement)))
     };
     // These two are part of every shader.
     let always = |stem: &String| ["grid", "step"].contains(&stem.as_str());
-    let common = stems(&folder.join("common"));
     let unused: Vec<_> = common.iter().filter(|s| !always(s) && !included(s)).collect();
     assert!(unused.is_empty(), "no shader includes {unused:?}");
 }

@@ -1,6 +1,6 @@
 //! How far Winograd's filtering, its transforms included, is from the direct convolution in f64.
 
-use vgg_wgpu::kernel::{Access, Kernels};
+use vgg_wgpu::kernel::{Access, Kernels, Variant};
 use vgg_wgpu::ops::contents::{deviation, summed};
 use vgg_wgpu::ops::{
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, Data, Op, Run, Tile,
@@ -15,6 +15,7 @@ use crate::fixtures::uniform;
 /// A tile is offered only while its error relative to the largest output stays below this.
 const MOST: f64 = 1e-5;
 const IMAGES: u32 = 3;
+const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
 
 /// Maps as VGG has them, one odd and one whose channels are no multiple of four: height, width,
 /// input and output channels.
@@ -28,10 +29,8 @@ fn any(layout: Layout, key: &str) -> Data {
     Data::F(values.map(value).collect())
 }
 
-/// What an operation makes of `inputs`, given in the order of the bindings it reads.
-fn run(kernels: &Kernels, op: &dyn Op, inputs: &[&Data]) -> Option<Vec<Data>> {
-    let variants = op.variants(kernels.gpu().facts());
-    let variant = variants.iter().find(|variant| variant.supported.is_ok())?;
+/// What a variant of an operation makes of `inputs`, given in the order of the bindings it reads.
+fn run(kernels: &Kernels, op: &dyn Op, variant: &Variant, inputs: &[&Data]) -> Vec<Data> {
     let step = trial_step(IMAGES);
     let mut inputs = inputs.iter();
     let bindings = op.bindings();
@@ -48,7 +47,19 @@ fn run(kernels: &Kernels, op: &dyn Op, inputs: &[&Data]) -> Option<Vec<Data>> {
         })
         .collect();
     let texels = kernels.gpu().facts().texels;
-    Some(Run { op, variant, step: &step, kernels, texels }.run(&given).unwrap())
+    Run { op, variant, step: &step, kernels, texels }.run(&given).unwrap()
+}
+
+/// The variants of an operation that run here.
+fn variants(kernels: &Kernels, op: &dyn Op) -> Vec<Variant> {
+    let variants = op.variants(kernels.gpu().facts());
+    variants.into_iter().filter(|variant| variant.supported.is_ok()).collect()
+}
+
+/// What the only variant of an operation leaves in its last binding.
+fn transformed(kernels: &Kernels, op: &dyn Op, input: &Data) -> Data {
+    let variants = variants(kernels, op);
+    run(kernels, op, &variants[0], &[input]).pop().expect("the last binding")
 }
 
 /// What the reference of an operation leaves in its last binding.
@@ -80,42 +91,47 @@ fn both_tiles_are_near_the_direct_convolution() {
         let flipped = reference(&ConvFilterFlip { c, k }, &[&filters]);
         let direct_dx = ConvBackwardData { dy: output, dx: input };
         let direct_dx = reference(&direct_dx, &[&dy, &flipped, &x]);
-        for tile in [Tile::Two, Tile::Four] {
-            let name = format!("{tile:?}, {h}x{w}, {c} to {k} channels");
-            let filter = WinogradFilter { c, k, tile, flip: false };
-            let u = run(kernels, &filter, &[&filters]).unwrap().remove(1);
-            let forward = WinogradForward { input, output, relu: false, tile };
-            let Some(mut found) = run(kernels, &forward, &[&x, &u, &x]) else { return };
-            let y = found.remove(3);
-            report(&format!("{name}, forward"), &y, &direct);
-
-            let filter = WinogradFilter { c, k, tile, flip: true };
-            let u = run(kernels, &filter, &[&filters]).unwrap().remove(1);
+        for tile in TILES {
+            let filter = |flip| WinogradFilter { c, k, tile, flip };
+            let u = transformed(kernels, &filter(false), &filters);
+            let forward = WinogradForward { input, output, relu: false, tile, pool: false };
+            for variant in variants(kernels, &forward) {
+                let y = run(kernels, &forward, &variant, &[&x, &u, &x]).remove(3);
+                report(&format!("{}, {h}x{w}, {c} to {k}", variant.name), &y, &direct);
+            }
+            let u = transformed(kernels, &filter(true), &filters);
             let backward = WinogradBackwardData { dy: output, dx: input, tile };
-            let dx = run(kernels, &backward, &[&dy, &u, &x]).unwrap().remove(3);
-            report(&format!("{name}, backward"), &dx, &direct_dx);
+            for variant in variants(kernels, &backward) {
+                let dx = run(kernels, &backward, &variant, &[&dy, &u, &x]).remove(3);
+                report(&format!("{}, {h}x{w}, {c} to {k}", variant.name), &dx, &direct_dx);
+            }
         }
     }
 }
 
+/// The last map has sums of 507 tiles of 4x4 outputs: nearly as many as a slot of a gradient may take.
 #[test]
 fn the_gradient_of_filters_is_near_the_direct_sum() {
     let Some(devices) = device::open() else { return };
     let kernels = &devices.usual;
-    for (h, w, c, k) in SHAPES {
+    let shapes = SHAPES.into_iter().map(|shape| (shape, 16)).chain([((51, 51, 4, 4), 1)]);
+    for ((h, w, c, k), slots) in shapes {
         let x_map = FeatureMap::new(h, w, c).with_halo(1);
         let dy_map = x_map.with_channels(k).with_halo(1);
         let (x, dy) = (
             any(Layout::Map(x_map), "winograd/x of gradient"),
             any(Layout::Map(dy_map), "winograd/dy of gradient"),
         );
-        let direct = ConvBackwardWeights { x: x_map, dy: dy_map, slots: 16 };
-        let direct = summed(&reference(&direct, &[&x, &dy]), 16);
-        let first = WinogradBackwardWeights { x: x_map, dy: dy_map, slots: 16 };
-        let Some(mut found) = run(kernels, &first, &[&x, &dy]) else { return };
-        let second = WinogradFilterGradient { c, k, slots: 16 };
-        let grad = run(kernels, &second, &[&found.remove(2)]).unwrap().remove(1);
-        let what = format!("gradient of filters, {h}x{w}, {c} to {k} channels");
-        report(&what, &grad, &direct);
+        let direct = ConvBackwardWeights { x: x_map, dy: dy_map, slots };
+        let direct = summed(&reference(&direct, &[&x, &dy]), slots);
+        for tile in TILES {
+            let first = WinogradBackwardWeights { x: x_map, dy: dy_map, slots, tile };
+            for variant in variants(kernels, &first) {
+                let partial = run(kernels, &first, &variant, &[&x, &dy]).remove(2);
+                let second = WinogradFilterGradient { c, k, slots, tile };
+                let grad = transformed(kernels, &second, &partial);
+                report(&format!("{}, {h}x{w}, {c} to {k}", variant.name), &grad, &direct);
+            }
+        }
     }
 }

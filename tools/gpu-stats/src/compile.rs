@@ -20,11 +20,11 @@ use crate::report::{Family, Pipeline};
 /// disassemblies are written to `folder` if it is given.
 ///
 /// # Errors
-/// If RADV is not usable, or a kernel does not compile.
+/// If RADV is not usable, a kernel does not compile, or a variant asked for is not among them.
 pub fn family(
     name: &str,
     architecture: &Architecture,
-    batch: usize,
+    options: &NetworkOptions,
     folder: Option<&Path>,
 ) -> Result<Family> {
     let radv = Radv::open(name)?;
@@ -33,12 +33,11 @@ pub fn family(
         bail!("wgpu does not take {} as an adapter", radv.name);
     };
     let channels = architecture.input().channels;
-    let images = SourceShape { count: batch, height: 28, width: 28, channels };
-    let options = NetworkOptions { batch, momentum: true, ..NetworkOptions::default() };
+    let images = SourceShape { count: options.batch, height: 28, width: 28, channels };
     let mut pipelines: Vec<Pipeline> = Vec::new();
-    for graph::Operation { layer, op } in graph::operations(architecture, &options, images, &facts)?
+    for graph::Operation { layer, op } in graph::operations(architecture, options, images, &facts)?
     {
-        let variant = ops::choose(&*op, &facts, &[])?;
+        let variant = ops::choose(&*op, &facts, &options.variants)?;
         let constants = constants(&variant);
         let same = |it: &&mut Pipeline| it.variant == variant.name && it.constants == constants;
         if let Some(known) = pipelines.iter_mut().find(same) {
@@ -56,6 +55,10 @@ pub fn family(
         }
         let made = pipeline(op.name(), &variant, &facts, &compiled);
         pipelines.push(Pipeline { layers: vec![layer], ..made });
+    }
+    let unused = |wanted: &&String| pipelines.iter().all(|it| it.variant != **wanted);
+    if let Some(wanted) = options.variants.iter().find(unused) {
+        bail!("this network does not use the variant {wanted}");
     }
     Ok(Family { name: name.to_owned(), device: radv.name.clone(), pipelines })
 }

@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use vgg_wgpu::graph::Architecture;
+use vgg_wgpu::graph::{Architecture, NetworkOptions};
 
 use report::Family;
 
@@ -38,6 +38,10 @@ struct Args {
     /// Channels of the input: 1 (grey) or 3 (RGB)
     #[arg(long, value_name = "N", default_value_t = 1)]
     channels: usize,
+    /// Kernel variant to prefer for its operation: winograd_forward_2x2_tiled, for instance; may be
+    /// repeated
+    #[arg(long = "variant", value_name = "NAME")]
+    variants: Vec<String>,
     /// GPU family as RADV names it; may be repeated
     #[arg(long = "family", value_name = "NAME", default_values = ["NAVI21", "GFX1100"])]
     families: Vec<String>,
@@ -73,8 +77,14 @@ fn run(args: &Args) -> Result<ExitCode> {
         .input(args.channels, args.resize, args.resize)
         .build()?;
     if let (true, [family]) = (args.child, args.families.as_slice()) {
-        let found =
-            compile::family(family, &architecture, args.batch, args.disassembly.as_deref())?;
+        let options = NetworkOptions {
+            batch: args.batch,
+            momentum: true,
+            variants: args.variants.clone(),
+            ..NetworkOptions::default()
+        };
+        let folder = args.disassembly.as_deref();
+        let found = compile::family(family, &architecture, &options, folder)?;
         println!("{}", serde_json::to_string(&found)?);
         return Ok(ExitCode::SUCCESS);
     }
@@ -108,6 +118,7 @@ fn start(family: &str, args: &Args) -> Result<Child> {
         .args(["--child", "--family", family, "--arch", &args.arch])
         .args(["--ratio", &args.ratio.to_string(), "--resize", &args.resize.to_string()])
         .args(["--batch", &args.batch.to_string(), "--channels", &args.channels.to_string()])
+        .args(args.variants.iter().flat_map(|name| ["--variant", name]))
         .env("RADV_FORCE_FAMILY", family)
         .env("VK_DRIVER_FILES", &driver)
         // The name that loaders before 1.3.207 know.

@@ -27,7 +27,7 @@ pub struct Family {
 pub struct Pipeline {
     /// The operation.
     pub op: String,
-    /// The variant that the program prefers for it.
+    /// The variant that the program runs, or was asked for.
     pub variant: String,
     /// The constants of its shader.
     pub constants: String,
@@ -60,9 +60,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// True if nearly all time goes here: convolutions and dense layers.
     pub fn is_main(&self) -> bool {
-        self.op.starts_with("dense_")
-            || ["conv_forward", "conv_backward_data", "conv_backward_weights"]
-                .contains(&self.op.as_str())
+        let passes = ["forward", "backward_data", "backward_weights"];
+        match self.op.split_once('_') {
+            Some(("conv" | "winograd", pass)) => passes.contains(&pass),
+            Some((kind, _)) => kind == "dense",
+            None => false,
+        }
     }
 
     /// What it lacks of what a main pipeline must have.

@@ -70,6 +70,42 @@ fn the_main_kernels_meet_what_is_required_and_on_small_gpus_do_not() {
 }
 
 #[test]
+fn winograds_kernels_in_workgroup_memory_meet_what_is_required() {
+    if without_radv() {
+        return;
+    }
+    for tile in ["2x2", "4x4"] {
+        let of = |pass| format!("winograd_{pass}_{tile}_tiled");
+        let names = ["forward", "backward_data", "backward_weights"].map(of);
+        let flags: Vec<_> = names.iter().flat_map(|name| ["--variant", name]).collect();
+        let output = run(&[&["--check"], &flags[..]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let tables = String::from_utf8_lossy(&output.stdout).into_owned();
+        for name in &names {
+            assert!(tables.matches(name).count() >= 2, "{name}: {tables}");
+        }
+    }
+    // Before RDNA a SIMD had half the registers: the check is of these kernels too.
+    let variant = ["--variant", "winograd_forward_2x2_tiled"];
+    let output = run(&[&["--check", "--family", "VEGA10"], &variant[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("VEGA10 winograd_forward_2x2_tiled"), "{said}");
+}
+
+#[test]
+fn a_variant_that_the_network_does_not_use_is_named() {
+    if without_radv() {
+        return;
+    }
+    let output = run(&["--family", "NAVI21", "--variant", "conv_forward_typo"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("does not use the variant conv_forward_typo"), "{said}");
+}
+
+#[test]
 fn disassemblies_are_written_where_asked() {
     if without_radv() {
         return;
