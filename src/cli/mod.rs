@@ -21,6 +21,8 @@ mod run_config;
 mod shaders;
 mod start;
 mod train;
+mod tune;
+mod tuned;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -49,6 +51,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
     Bench(bench::BenchArgs),
+    Tune(tune::TuneArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Infer(infer::InferArgs),
@@ -68,6 +71,7 @@ impl Cli {
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Tune(args) => tune::run(args),
             Command::Import(args) => import::run(args),
             Command::Export(args) => export::run(args),
             Command::Infer(args) => infer::run(args),

@@ -15,6 +15,8 @@ use vgg_wgpu::train;
 use vgg_wgpu::weights::{ImportOptions, Model, Origin, Recognised, import};
 
 use super::common::MemoryArgs;
+use super::report::note;
+use super::tuned::{from_cache, in_use};
 
 /// Images in a batch of inference, where they fit.
 const BATCH: usize = 128;
@@ -40,6 +42,10 @@ pub fn network(
     let options =
         NetworkOptions { batch: images.clamp(1, BATCH), train: false, ..Default::default() };
     let options = memory.apply(options, gpu.facts())?;
+    let options = from_cache(&architecture, options, gpu.facts());
+    if let Some(line) = in_use(&options) {
+        note(&line);
+    }
     let network = Network::new(Arc::clone(gpu), architecture, options)?;
     train::load(&network, model)?;
     Ok(network)

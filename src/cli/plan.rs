@@ -8,6 +8,7 @@ use super::common::{
     AdapterArgs, AdapterReport, FreezeArg, MemoryArgs, NetworkArgs, PassArg, bytes, columns, count,
     positive, say, say_json,
 };
+use super::tuned::{from_cache, in_use};
 
 /// Show a network's layers, work and memory on an adapter, without running it
 #[derive(Debug, Args)]
@@ -98,6 +99,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;
+    let options = from_cache(&architecture, options, gpu.facts());
     let plan = graph::plan(&architecture, &options, gpu.facts())?;
     let report = Report::of(args, &architecture, &plan, gpu.facts());
     if args.json {
@@ -105,7 +107,10 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     }
     say(report.layer_table())?;
     say(report.memory_table(gpu.facts()))?;
-    Ok(())
+    match in_use(&options) {
+        Some(line) => Ok(say(format!("with {line}"))?),
+        None => Ok(()),
+    }
 }
 
 impl Report {

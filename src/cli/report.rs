@@ -33,6 +33,27 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Tells on the standard error of something that goes on without, with its causes and, unless it is
+/// empty, a hint.
+pub fn warn(error: impl Into<anyhow::Error>, hint: &str) {
+    let error = error.into();
+    let mut text = format!("warning: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("  caused by: {cause}\n"));
+    }
+    if !hint.is_empty() {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    // If the standard error is closed there is nobody to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Tells something on the standard error, where the standard output is for results.
+pub fn note(line: &str) {
+    // If the standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 /// What a person can do about an error, where its message does not say so.
 fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(GpuError::Lost { .. }) = gpu_error(error) {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use vgg_wgpu::data::Dataset;
 use vgg_wgpu::gpu::AdapterFacts;
+use vgg_wgpu::graph::Chosen;
 use vgg_wgpu::train::Trainer;
 
 use super::common::{HeadArg, ResizeArg};
@@ -17,6 +18,8 @@ pub struct Config<'a> {
     data: DataConfig,
     learning: &'a LearningArgs,
     adapter: AdapterConfig<'a>,
+    /// What ran where several kernels could: with these a run on the same adapter gives the same bits.
+    choices: Vec<Chosen>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +102,7 @@ impl<'a> Config<'a> {
                 planned_bytes: network.plan().bytes(),
                 variants: trainer.variants(),
             },
+            choices: trainer.choices(),
         }
     }
 }

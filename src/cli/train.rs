@@ -17,6 +17,7 @@ use super::common::{
 use super::progress::Display;
 use super::run_config::Config;
 use super::start::{InitFrom, Start};
+use super::tuned::TuningArgs;
 
 /// Train a network; the defaults are those of "Dive into Deep Learning" 7.2
 ///
@@ -47,6 +48,8 @@ pub struct TrainArgs {
     pub(super) adapter: AdapterArgs,
     #[command(flatten)]
     pub(super) memory: MemoryArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
     /// Run folder [default: runs/NAME]
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     out: Option<PathBuf>,
@@ -113,6 +116,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;
+    let options = args.tuning.apply(&start.architecture, options, &gpu)?;
     let network = Network::new(Arc::clone(&gpu), start.architecture.clone(), options)?;
     say(network_line(&network, batch))?;
     start.fill(&network, args)?;

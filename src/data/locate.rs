@@ -39,11 +39,16 @@ impl Places {
     }
 }
 
-/// The folder in the user's cache that downloads go to: `vgg-wgpu/fashion-mnist` under
-/// `$XDG_CACHE_HOME` or `~/.cache` (on Windows under `%LOCALAPPDATA%`). None without a home folder.
-pub fn cache_dir() -> Option<PathBuf> {
+/// The program's folder in the user's cache: `vgg-wgpu` under `$XDG_CACHE_HOME` or `~/.cache` (on
+/// Windows under `%LOCALAPPDATA%`). None without a home folder.
+pub fn user_cache() -> Option<PathBuf> {
     let strategy = etcetera::choose_base_strategy().ok()?;
-    Some(strategy.cache_dir().join("vgg-wgpu").join("fashion-mnist"))
+    Some(strategy.cache_dir().join("vgg-wgpu"))
+}
+
+/// The folder that downloads go to: `fashion-mnist` in [`user_cache`].
+pub fn cache_dir() -> Option<PathBuf> {
+    Some(user_cache()?.join("fashion-mnist"))
 }
 
 /// Opens a set: the one in `dir`; without `dir` the first of

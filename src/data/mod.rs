@@ -33,7 +33,7 @@ pub use error::{DataError, FetchError};
 pub use fetch::{FetchOptions, MIRRORS, Progress, RemoteFile, fetch};
 pub use idx::{parse_images, parse_labels, read_images, read_labels};
 pub use load::FASHION_MNIST_CLASSES;
-pub use locate::{DATA_ENV, Places, SYSTEM_DIR, cache_dir, open, open_with};
+pub use locate::{DATA_ENV, Places, SYSTEM_DIR, cache_dir, open, open_with, user_cache};
 pub use picture::{PictureError, grey, resize_and_crop, resize_pillow};
 pub use shuffle::permutation;
 

@@ -260,28 +260,7 @@ mod tests {
     use super::*;
 
     fn facts(index: usize, name: &str, kind: AdapterKind) -> AdapterFacts {
-        AdapterFacts {
-            index,
-            name: name.to_owned(),
-            backend: "Vulkan".to_owned(),
-            kind,
-            driver: String::new(),
-            max_binding: 1 << 27,
-            max_buffer: 1 << 31,
-            storage_alignment: 256,
-            uniform_alignment: 256,
-            workgroup_memory: 16384,
-            max_invocations: 256,
-            max_workgroups: 65535,
-            max_storage_buffers: 8,
-            subgroups: false,
-            subgroup_min: 4,
-            subgroup_max: 64,
-            timestamps: false,
-            f16: false,
-            texels: false,
-            max_tensors: 1 << 31,
-        }
+        AdapterFacts { index, name: name.to_owned(), ..AdapterFacts::example(kind) }
     }
 
     #[test]

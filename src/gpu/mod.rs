@@ -2,6 +2,7 @@
 
 mod adapter;
 mod buffer;
+mod class;
 mod error;
 mod ring;
 mod texels;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use adapter::{AdapterFacts, AdapterKind, list, preferred};
 pub(crate) use buffer::Memory;
 pub use buffer::{Buffer, BufferRange, Readback};
+pub use class::AdapterClass;
 pub use error::GpuError;
 pub use ring::ReadRing;
 pub(crate) use texels::{FORMAT as TEXEL_FORMAT, WIDTH as TEXEL_COLUMNS};

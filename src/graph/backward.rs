@@ -5,9 +5,9 @@ use super::Layer;
 use super::lower::{Home, Lowering, Saved, slices};
 use crate::ops::{
     self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
-    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, DenseBackwardData, DenseBackwardUpdate,
-    DenseBackwardWeights, DropoutBackward, MaxPoolBackward, SumPartials, WinogradBackwardData,
-    WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
+    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvPass, DenseBackwardData,
+    DenseBackwardUpdate, DenseBackwardWeights, DropoutBackward, MaxPoolBackward, SumPartials,
+    WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
 };
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
@@ -143,7 +143,7 @@ impl Lowering<'_> {
         let layout = Layout::Filter { c, k };
         let grad = self.gradient_of(name, saved.parameter, layout);
         let (x_map, facts) = (input.with_halo(1), self.setting.facts);
-        if let Some(tile) = self.setting.tile("backward_weights", x_map, dy_map) {
+        if let Some(tile) = self.setting.tile(ConvPass::BackwardWeights, x_map, dy_map) {
             let images = self.setting.images;
             let weights = WinogradBackwardWeights::new(x_map, dy_map, images, tile, facts);
             let slots = weights.slots;
@@ -163,7 +163,7 @@ impl Lowering<'_> {
         let w = self.tensor(String::new(), layout, Home::Parameter(saved.parameter));
         let dx_map = input.with_halo(self.gradient_halo(i));
         let dx = self.map(name, "input gradient", dx_map);
-        match self.setting.tile("backward_data", dy_map, dx_map) {
+        match self.setting.tile(ConvPass::BackwardData, dy_map, dx_map) {
             Some(tile) => {
                 let u = self.arena(name, "transformed filters", tile.filters(k, c));
                 self.node(name, WinogradFilter { c, k, tile, flip: true }, &[w, u]);

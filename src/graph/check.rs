@@ -1,7 +1,8 @@
 //! Whether the kernels of a program compute what they should.
 
 use super::{Network, Program};
-use crate::kernel::Variant;
+use crate::gpu::AdapterFacts;
+use crate::kernel::{Kernels, Variant};
 use crate::ops::{Deviation, Op, REGISTRY, VerifyError, verify};
 
 /// Images of a trial: more than one, odd.
@@ -38,17 +39,9 @@ impl Program {
             if seen.iter().any(|other| same_kernel(other, &variant)) {
                 continue;
             }
-            let op = bound.op.name();
-            let examples = REGISTRY.iter().filter(|entry| entry.name == op);
-            let trials = examples.flat_map(|entry| (entry.examples)()).filter(|op| small(&**op));
-            let as_here = |op: Box<dyn Op>| {
-                let found = op.variants(facts).into_iter().find(|v| same_kernel(v, &variant))?;
-                Some((op, found))
-            };
-            let trials = trials.filter_map(as_here);
-            if let Some((op, trial)) = trials.max_by_key(|(op, _)| work(&**op)) {
-                let deviation = verify(&network.kernels, &*op, &trial, IMAGES, seed)?;
-                checked.push(Checked { op: op.name(), variant: trial.name, deviation });
+            if let Some(deviation) = check(&network.kernels, &*bound.op, &variant, seed)? {
+                let op = bound.op.name();
+                checked.push(Checked { op, variant: variant.name, deviation });
             }
             seen.push(variant);
         }
@@ -56,8 +49,34 @@ impl Program {
     }
 }
 
+/// Compares a variant of `op` with the reference on a small shape for which it is the same kernel;
+/// `None` if the registry has no such shape.
+pub(super) fn check(
+    kernels: &Kernels,
+    op: &dyn Op,
+    variant: &Variant,
+    seed: u64,
+) -> Result<Option<Deviation>, VerifyError> {
+    match trial(op, variant, kernels.gpu().facts()) {
+        Some((op, variant)) => verify(kernels, &*op, &variant, IMAGES, seed).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The largest of the registry's small examples of `op` that `variant` computes with the same kernel.
+fn trial(op: &dyn Op, variant: &Variant, facts: &AdapterFacts) -> Option<(Box<dyn Op>, Variant)> {
+    let examples = REGISTRY.iter().filter(|entry| entry.name == op.name());
+    let trials = examples.flat_map(|entry| (entry.examples)()).filter(|op| small(&**op));
+    let as_here = |op: Box<dyn Op>| {
+        let usable = |v: &Variant| same_kernel(v, variant) && v.supported.is_ok();
+        let found = op.variants(facts).into_iter().find(usable)?;
+        Some((op, found))
+    };
+    trials.filter_map(as_here).max_by_key(|(op, _)| work(&**op))
+}
+
 /// True if both are one pipeline.
-fn same_kernel(a: &Variant, b: &Variant) -> bool {
+pub(super) fn same_kernel(a: &Variant, b: &Variant) -> bool {
     a.name == b.name && a.constants == b.constants
 }
 

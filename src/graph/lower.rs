@@ -5,9 +5,9 @@ use super::{Architecture, Layer, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
-    ConvForward, DenseForward, DropoutForward, FillHalo, LoadRaw, MaxPoolForward, MetricsUpdate,
-    Op, ResizeBilinear, ResizePillow, Shard, Slice, SoftmaxCrossEntropy, Tile, WinogradFilter,
-    WinogradForward,
+    Choices, ConvForward, ConvPass, ConvTask, DenseForward, DropoutForward, FillHalo, LoadRaw,
+    MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, ResizePillow, Shard, Slice,
+    SoftmaxCrossEntropy, Tile, WinogradFilter, WinogradForward,
 };
 use crate::shape::{FeatureMap, Layout, PANEL};
 
@@ -180,6 +180,8 @@ pub struct Setting<'a> {
     pub facts: &'a AdapterFacts,
     /// Kernel variants that the user prefers, by name.
     pub variants: &'a [String],
+    /// Variants that were chosen for tasks.
+    pub choices: &'a Choices,
 }
 
 impl Setting<'_> {
@@ -188,10 +190,14 @@ impl Setting<'_> {
         self.pass == Pass::Train && !self.frozen
     }
 
-    /// The Winograd tile of a convolution, `pass` being `forward` or `backward_data`, or `None` where
-    /// it is direct: what the user wants, else what suits shape and adapter.
-    pub(super) fn tile(&self, pass: &str, source: FeatureMap, target: FeatureMap) -> Option<Tile> {
-        self.wanted_tile(pass).unwrap_or_else(|| Tile::preferred(source, target, self.facts))
+    /// The Winograd tile of a pass of a convolution, or `None` where it is direct.
+    pub(super) fn tile(
+        &self,
+        pass: ConvPass,
+        source: FeatureMap,
+        target: FeatureMap,
+    ) -> Option<Tile> {
+        self.tile_of(ConvTask { pass, source, target, pool: false })
     }
 
     /// The tile of a forward convolution, and whether the pooling after it, if there is one, is done
@@ -202,27 +208,15 @@ impl Setting<'_> {
         target: FeatureMap,
         pooled: bool,
     ) -> Option<(Tile, bool)> {
-        let apart = !pooled || self.wants("maxpool_forward");
-        let tile = self.wanted_tile("forward").unwrap_or_else(|| match apart {
-            true => Tile::preferred(source, target, self.facts),
-            false => Tile::preferred_with_pool(target, self.facts),
-        })?;
-        Some((tile, !apart && tile == Tile::Two))
+        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_forward"));
+        let pool = pooled && !apart;
+        let tile = self.tile_of(ConvTask { pass: ConvPass::Forward, source, target, pool })?;
+        Some((tile, pool && tile == Tile::Two))
     }
 
-    /// True if the user wants a variant whose name starts so.
-    fn wants(&self, start: &str) -> bool {
-        self.variants.iter().any(|name| name.starts_with(start))
-    }
-
-    /// The tile that the user wants in a pass, `None` within for a direct convolution.
-    fn wanted_tile(&self, pass: &str) -> Option<Option<Tile>> {
-        let wanted = |tile: &Tile| self.wants(&format!("winograd_{pass}_{0}x{0}", tile.outputs()));
-        match [Tile::Two, Tile::Four].into_iter().find(wanted) {
-            None if self.wants(&format!("conv_{pass}_")) => Some(None),
-            None => None,
-            tile => Some(tile),
-        }
+    fn tile_of(&self, task: ConvTask) -> Option<Tile> {
+        let variant = self.choices.conv(&task, self.images, self.facts, self.variants);
+        variant.and_then(Tile::of)
     }
 }
 

@@ -93,7 +93,8 @@ pub(super) fn setting<'a>(
     facts: &'a AdapterFacts,
 ) -> Setting<'a> {
     let (frozen, variants) = (options.freeze_features, options.variants.as_slice());
-    Setting { network, pass, frozen, in_place, images, facts, variants }
+    let choices = &options.choices;
+    Setting { network, pass, frozen, in_place, images, facts, variants, choices }
 }
 
 /// Sizes of the buffers in which any one of the graphs fits.

@@ -4,6 +4,7 @@
 mod architecture;
 mod backward;
 mod check;
+mod chosen;
 mod error;
 mod fill;
 mod layer;
@@ -13,10 +14,14 @@ mod network;
 mod operations;
 mod plan;
 mod program;
+mod scratch;
 mod source;
+mod tune;
+mod tuner;
 
 pub use architecture::{Architecture, Block, Builder};
 pub use check::Checked;
+pub use chosen::Chosen;
 pub use error::GraphError;
 pub use layer::Layer;
 pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
@@ -26,3 +31,5 @@ pub use operations::{Operation, operations};
 pub use plan::MemoryPlan;
 pub use program::{Batch, HostTimes, LaunchInfo, LaunchTime, Program, TimedLaunch, TimedRun};
 pub use source::{ImageSource, Pixels, ResizeFilter};
+pub use tune::{Candidate, Dropped, TuneTask, Tuned, choices_of, tune_tasks};
+pub use tuner::tune;

@@ -10,7 +10,7 @@ use super::source::Reads;
 use super::{Architecture, GraphError, ImageSource};
 use crate::gpu::{Buffer, BufferRange, Gpu};
 use crate::kernel::{Kernels, Variant};
-use crate::ops::{self, Op, SgdMomentumUpdate, SgdUpdate};
+use crate::ops::{Choices, Op, SgdMomentumUpdate, SgdUpdate};
 
 /// How a [`Network`] is laid out.
 #[derive(Debug, Clone)]
@@ -37,6 +37,9 @@ pub struct NetworkOptions {
     pub update_in_place: bool,
     /// Kernel variants to prefer, by name.
     pub variants: Vec<String>,
+    /// Variants that were measured to be fastest, or that an earlier run took: for tasks of which
+    /// [`variants`](Self::variants) names none.
+    pub choices: Choices,
 }
 
 impl Default for NetworkOptions {
@@ -51,6 +54,7 @@ impl Default for NetworkOptions {
             ghost_batch: None,
             update_in_place: false,
             variants: Vec::new(),
+            choices: Choices::default(),
         }
     }
 }
@@ -150,6 +154,11 @@ impl Network {
     /// The architecture.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
+    }
+
+    /// How it was asked to be laid out.
+    pub fn options(&self) -> &NetworkOptions {
+        &self.options
     }
 
     /// The memory plan it was allocated by.
@@ -276,7 +285,9 @@ impl Network {
     }
 
     pub(super) fn choose(&self, op: &dyn Op) -> Result<Variant, GraphError> {
-        Ok(ops::choose(op, self.gpu().facts(), &self.options.variants)?)
+        let Self { options, plan, .. } = self;
+        let (facts, images) = (self.gpu().facts(), plan.micro_batch);
+        Ok(options.choices.variant(op, images, facts, &options.variants)?)
     }
 
     fn bound(

@@ -53,39 +53,15 @@ mod tests {
     use super::*;
     use crate::gpu::AdapterKind;
 
-    fn discrete() -> AdapterFacts {
-        AdapterFacts {
-            index: 0,
-            name: "a discrete GPU".to_owned(),
-            backend: "Vulkan".to_owned(),
-            kind: AdapterKind::Discrete,
-            driver: String::new(),
-            max_binding: 1 << 30,
-            max_buffer: 1 << 30,
-            storage_alignment: 16,
-            uniform_alignment: 16,
-            workgroup_memory: 32 << 10,
-            max_invocations: 1024,
-            max_workgroups: 65535,
-            max_storage_buffers: 8,
-            subgroups: true,
-            subgroup_min: 32,
-            subgroup_max: 64,
-            timestamps: true,
-            f16: true,
-            texels: false,
-            max_tensors: 1 << 30,
-        }
-    }
-
     #[test]
     fn training_lists_all_passes_and_the_update_and_inference_only_the_forward_one() {
         let network = Architecture::builder().table("1x4,2x8").unwrap();
         let network = network.input(1, 8, 8).hidden(vec![12]).classes(3).build().unwrap();
+        let facts = AdapterFacts::example(AdapterKind::Discrete);
         let images = SourceShape { count: 10, height: 28, width: 28, channels: 1 };
         let names = |train, momentum| -> Vec<(String, &str)> {
             let options = NetworkOptions { batch: 4, train, momentum, ..Default::default() };
-            let found = operations(&network, &options, images, &discrete()).unwrap();
+            let found = operations(&network, &options, images, &facts).unwrap();
             found.into_iter().map(|found| (found.layer, found.op.name())).collect()
         };
         let count = |names: &[(String, &str)], op| names.iter().filter(|(_, o)| *o == op).count();

@@ -17,7 +17,7 @@ use crate::shape::Layout;
 
 pub use launch::{Home, Kernels, Launch};
 pub use recorder::Recorder;
-pub use source::Source;
+pub use source::{Source, fingerprint};
 pub use step::Step;
 
 /// What can go wrong while a kernel is built.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
+use sha2::{Digest as _, Sha256};
 
 use super::{Binding, Dim, Home, KernelError, Variant};
 use crate::gpu::TEXEL_COLUMNS;
@@ -78,6 +79,27 @@ impl Source {
         let code = without_comments(&wgsl);
         Ok(Self { name: variant.name, wgsl, code })
     }
+}
+
+/// A hash of what `variants` are made from: their names, constants and templates, and all that templates
+/// include. The same on every machine (SHA-256, its first 64 bits in hexadecimal).
+pub fn fingerprint(variants: &[Variant]) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        // The length keeps what follows apart from it.
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    for variant in variants {
+        add(variant.name);
+        add(&format!("{:?}", variant.constants));
+        add(variant.template);
+    }
+    for (name, text) in COMMON {
+        add(name);
+        add(text);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// WGSL without comments.
@@ -160,5 +182,38 @@ fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding], homes: &[
                 ));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Grid;
+
+    #[test]
+    fn a_fingerprint_follows_from_all_that_makes_a_kernel() {
+        let variant = Variant {
+            name: "one",
+            template: "fn main() {}",
+            constants: vec![("TILE", 4)],
+            dims: Vec::new(),
+            grid: Grid::fixed(1),
+            proven: false,
+            supported: Ok(()),
+        };
+        let of = |variant: &Variant| fingerprint(std::slice::from_ref(variant));
+        let known = of(&variant);
+        assert_eq!(known.len(), 16);
+        assert_eq!(known, of(&variant.clone()));
+        // Shapes are in the key of what is tuned.
+        assert_eq!(known, of(&Variant { grid: Grid::fixed(2), ..variant.clone() }));
+        for other in [
+            Variant { name: "two", ..variant.clone() },
+            Variant { template: "fn main() { }", ..variant.clone() },
+            Variant { constants: vec![("TILE", 8)], ..variant.clone() },
+        ] {
+            assert_ne!(known, of(&other), "{other:?}");
+        }
+        assert_ne!(known, fingerprint(&[variant.clone(), variant]));
     }
 }

@@ -1,6 +1,6 @@
 //! 3x3 convolution with padding 1 and stride 1: forward with bias and ReLU, and backward to data.
 
-use super::{Data, Op, rounding, tiles};
+use super::{ConvPass, ConvTask, Data, Op, rounding, tiles};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -64,7 +64,7 @@ impl Op for ConvForward {
             dims.push(("floor", Dim::F(floor)));
             dims
         };
-        let mut variants = vec![
+        vec![
             variant! {
                 "conv_forward_tiled",
                 constants: tiled.constants(source, target),
@@ -81,9 +81,16 @@ impl Op for ConvForward {
                 proven: true,
                 supported: Lanes::of(facts).map(|_| ()),
             },
-        ];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        ]
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask {
+            pass: ConvPass::Forward,
+            source: self.input,
+            target: self.output,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -131,7 +138,7 @@ impl Op for ConvBackwardData {
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (shuffle, tiled) = (Plan::shuffle(facts), Plan::tiled());
         let (source, target) = (self.dy, self.dx);
-        let mut variants = vec![
+        vec![
             variant! {
                 "conv_backward_data_tiled",
                 constants: tiled.constants(source, target),
@@ -148,9 +155,16 @@ impl Op for ConvBackwardData {
                 proven: true,
                 supported: Lanes::of(facts).map(|_| ()),
             },
-        ];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        ]
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask {
+            pass: ConvPass::BackwardData,
+            source: self.dy,
+            target: self.dx,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -273,12 +287,6 @@ impl Plan {
 /// Quads of output channels that an invocation of a shuffle variant computes.
 fn quads_at_once(target: FeatureMap) -> u32 {
     target.quads().min(4) as u32
-}
-
-/// On a software rasterizer registers and shuffles beat workgroup memory, whose barriers turn the
-/// shader into coroutines there; elsewhere the tiles come first.
-pub(super) fn prefer_shuffle(variants: &mut [Variant], facts: &AdapterFacts) {
-    variants.sort_by_key(|variant| variant.name.ends_with("_shuffle") != facts.is_software());
 }
 
 /// The dimensions of a convolution from `source` to `target`, whose rows are cut into `row_blocks`.

@@ -1,8 +1,8 @@
 //! Gradients of a convolution's filters and bias, in two fixed passes: partial sums, then their sum.
 
-use super::conv::{SHAPES, flop, prefer_shuffle, taps};
+use super::conv::{SHAPES, flop, taps};
 use super::tiles::WeightTile;
-use super::{Data, Op, rounding};
+use super::{ConvPass, ConvTask, Data, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -125,7 +125,7 @@ impl Op for ConvBackwardWeights {
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let tile = WeightTile::of(self.x, self.dy);
         let tiles = tile.count(self.x, self.dy);
-        let mut variants = vec![
+        vec![
             variant! {
                 "conv_backward_weights_tiled",
                 constants: tile.constants(),
@@ -135,9 +135,16 @@ impl Op for ConvBackwardWeights {
                 supported: Ok(()),
             },
             self.shuffle(facts),
-        ];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        ]
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask {
+            pass: ConvPass::BackwardWeights,
+            source: self.x,
+            target: self.dy,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {

@@ -3,7 +3,6 @@
 //! Weights lie in panels of 32 outputs, and an operation works on a slice: a run of panels that fits
 //! one binding of the adapter.
 
-use super::conv::prefer_shuffle;
 use super::tiles::DenseTile;
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
@@ -144,7 +143,7 @@ impl Op for DenseForward {
         let (lanes, supported) = Lanes::or_least(facts);
         let at_once = images_at_once(self.images, lanes);
         let panels = self.slice.panels();
-        let mut variants = vec![
+        vec![
             variant! {
                 "dense_forward_tiled",
                 constants: DenseTile::of_images(self.images).constants(),
@@ -165,9 +164,7 @@ impl Op for DenseForward {
                 proven: true,
                 supported,
             },
-        ];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        ]
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -213,7 +210,7 @@ impl Op for DenseBackwardData {
         let (lanes, supported) = Lanes::or_least(facts);
         let at_once = images_at_once(self.images, lanes);
         let quads = self.slice.in_quads();
-        let mut variants = vec![
+        vec![
             variant! {
                 "dense_backward_data_tiled",
                 constants: DenseTile::of_images(self.images).constants(),
@@ -234,9 +231,7 @@ impl Op for DenseBackwardData {
                 proven: true,
                 supported,
             },
-        ];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        ]
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -281,7 +276,7 @@ impl Op for DenseBackwardWeights {
         let panels = self.slice.panels();
         let tiled = DenseTile::OF_INPUTS.count(self.slice.inputs + 1) * panels;
         let shuffle = WeightsShuffle::of(self.slice, facts);
-        let mut variants = vec![
+        vec![
             variant! {
                 "dense_backward_weights_tiled",
                 constants: DenseTile::OF_INPUTS.constants(),
@@ -298,9 +293,7 @@ impl Op for DenseBackwardWeights {
                 proven: true,
                 supported: shuffle.supported,
             },
-        ];
-        prefer_shuffle(&mut variants, facts);
-        variants
+        ]
     }
 
     fn flop(&self, images: u64) -> u64 {

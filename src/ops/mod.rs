@@ -5,9 +5,11 @@ mod avgpool;
 mod batch_norm;
 mod batch_norm_backward;
 mod ceiling;
+mod choices;
 pub mod contents;
 mod conv;
 mod conv_weights;
+pub mod cost;
 mod dense;
 mod dense_update;
 mod dropout;
@@ -22,6 +24,7 @@ mod resize;
 mod resize_pillow;
 mod sgd;
 mod softmax;
+mod task;
 mod tiles;
 mod verify;
 mod winograd;
@@ -33,7 +36,7 @@ mod winograd_weights;
 use std::fmt::Debug;
 
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, KernelError, Step, Variant};
+use crate::kernel::{Access, Binding, Step, Variant};
 
 pub use avgpool::{AvgPoolBackward, AvgPoolForward};
 pub use batch_norm::{
@@ -42,6 +45,7 @@ pub use batch_norm::{
 };
 pub use batch_norm_backward::{BatchNormBackward, BatchNormBackwardSums, BatchNormGradients};
 pub use ceiling::{Bound, Ceilings, ceilings};
+pub use choices::{Choices, choose};
 pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
 pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
@@ -58,6 +62,7 @@ pub use resize::ResizeBilinear;
 pub use resize_pillow::ResizePillow;
 pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::SoftmaxCrossEntropy;
+pub use task::{ConvPass, ConvTask, Way, task_key, ways_of};
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
 pub use winograd::{Tile, WinogradBackwardData, WinogradForward};
 pub use winograd_filter::WinogradFilter;
@@ -71,13 +76,19 @@ pub trait Op: Debug + Send + Sync {
     /// The buffers it binds, in order.
     fn bindings(&self) -> Vec<Binding>;
 
-    /// All its variants for an adapter, the preferred one first among those supported.
+    /// All its variants for an adapter.
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant>;
 
     /// Floating-point operations for `images` images: two for each multiply-add of convolutions and
     /// dense layers, 0 for what is not counted as work.
     fn flop(&self, _images: u64) -> u64 {
         0
+    }
+
+    /// The pass of a convolution that it does the work of, where it does: other operations compute
+    /// the same.
+    fn conv(&self) -> Option<ConvTask> {
+        None
     }
 
     /// The least bytes that a launch for `images` images moves: each buffer is read or written once,
@@ -168,35 +179,6 @@ pub const PROBES: &[Entry] = &[
     Entry { name: "probe_copy", examples: probe::copy_examples },
     Entry { name: "probe_uniform", examples: probe::uniform_examples },
 ];
-
-/// The variant of `op` to run on an adapter: the one named by `wanted` if it belongs to this
-/// operation, else the preferred one.
-///
-/// # Errors
-/// [`KernelError::NoVariant`] with the reasons if none is supported.
-pub fn choose(
-    op: &dyn Op,
-    facts: &AdapterFacts,
-    wanted: &[String],
-) -> Result<Variant, KernelError> {
-    let variants = op.variants(facts);
-    let place = wanted
-        .iter()
-        .find_map(|name| variants.iter().position(|v| v.name == name && v.supported.is_ok()))
-        .or_else(|| variants.iter().position(|variant| variant.supported.is_ok()));
-    match place {
-        Some(place) => Ok(variants[place].clone()),
-        None => Err(KernelError::NoVariant {
-            op: op.name(),
-            adapter: facts.name.clone(),
-            reasons: variants
-                .iter()
-                .map(|v| format!("{}: {}", v.name, v.supported.as_ref().err().map_or("", |e| e)))
-                .collect::<Vec<_>>()
-                .join("; "),
-        }),
-    }
-}
 
 /// Tolerance of a sum of `terms` products in f32.
 fn rounding(terms: u64) -> f64 {

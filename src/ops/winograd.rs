@@ -4,9 +4,9 @@
 //! Tiles of 2x2 outputs take 4 multiplications an output in place of 9, and round about as a direct
 //! convolution does. Tiles of 4x4 take 2.25, and their factors of up to 64 cost a digit.
 
-use super::conv::{flop, map_dims, pixels, prefer_shuffle, small_shapes};
+use super::conv::{flop, map_dims, pixels, small_shapes};
 use super::winograd_tiles::{Cut, cut};
-use super::{Data, MaxPoolForward, Op, rounding};
+use super::{ConvPass, ConvTask, Data, MaxPoolForward, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -81,22 +81,10 @@ impl Tile {
         Layout::Flat((self.side() * self.side() * padded(rows) + 1) * padded(outputs))
     }
 
-    /// The tile that a convolution from `source` to `target` is computed with unless the user wants
-    /// another, or `None` where a direct convolution is faster: with few channels, where the input
-    /// is transformed for too few outputs, and on maps with less rows than an invocation computes.
-    ///
-    /// It is known of software adapters only; others take the direct convolution.
-    pub fn preferred(source: FeatureMap, target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
-        let pays = source.channels >= 8;
-        pays.then(|| Self::preferred_with_pool(target, facts)).flatten()
-    }
-
-    /// The same where a pooling follows: a tile of 2x2 outputs is a window of it, and three quarters
-    /// of the stores are spared, which take longer than the sums over few channels.
-    pub fn preferred_with_pool(target: FeatureMap, facts: &AdapterFacts) -> Option<Self> {
-        let pays = target.channels >= 16 && target.height > 4;
-        let runs = facts.texels && Lanes::of(facts).is_ok();
-        (pays && runs).then_some(Self::Two)
+    /// The tile of the variant of that name; `None` of a direct convolution.
+    pub fn of(variant: &str) -> Option<Self> {
+        let size = |tile: &Self| variant.contains(&format!("_{0}x{0}_", tile.outputs()));
+        TILES.into_iter().find(size)
     }
 
     /// The constants of `common/winograd_shuffle.wgsl`.
@@ -207,7 +195,7 @@ impl Op for WinogradForward {
         let dims = self.tile.dims(self.input, (full, self.output), Some(floor));
         let tiled = Cut::tiled(self.tile, full, pool, dims.clone());
         let shuffle = Cut::shuffle(self.tile, (self.input, full), pool, dims, facts);
-        let mut variants = match self.tile {
+        match self.tile {
             Tile::Two => vec![
                 cut!("winograd_forward_2x2_tiled", tiled),
                 cut!("winograd_forward_2x2_shuffle", shuffle),
@@ -216,9 +204,12 @@ impl Op for WinogradForward {
                 cut!("winograd_forward_4x4_tiled", tiled),
                 cut!("winograd_forward_4x4_shuffle", shuffle),
             ],
-        };
-        prefer_shuffle(&mut variants, facts);
-        variants
+        }
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        let (pass, target, pool) = (ConvPass::Forward, self.full(), self.pool);
+        Some(ConvTask { pass, source: self.input, target, pool })
     }
 
     /// What a direct convolution would compute: rates are comparable.
@@ -282,7 +273,7 @@ impl Op for WinogradBackwardData {
         let dims = self.tile.dims(self.dy, (self.dx, self.dx), None);
         let tiled = Cut::tiled(self.tile, self.dx, false, dims.clone());
         let shuffle = Cut::shuffle(self.tile, (self.dy, self.dx), false, dims, facts);
-        let mut variants = match self.tile {
+        match self.tile {
             Tile::Two => vec![
                 cut!("winograd_backward_data_2x2_tiled", tiled),
                 cut!("winograd_backward_data_2x2_shuffle", shuffle),
@@ -291,9 +282,16 @@ impl Op for WinogradBackwardData {
                 cut!("winograd_backward_data_4x4_tiled", tiled),
                 cut!("winograd_backward_data_4x4_shuffle", shuffle),
             ],
-        };
-        prefer_shuffle(&mut variants, facts);
-        variants
+        }
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask {
+            pass: ConvPass::BackwardData,
+            source: self.dy,
+            target: self.dx,
+            pool: false,
+        })
     }
 
     fn flop(&self, images: u64) -> u64 {

@@ -2,11 +2,11 @@
 //! adjoint of F(2x2, 3x3) or F(4x4, 3x3) in the filters (Lavin and Gray, arXiv:1509.09308, sections 4.1
 //! and 4.3), for which both the input and the gradient of the output are transformed.
 
-use super::conv::{flop, prefer_shuffle};
+use super::conv::flop;
 use super::conv_weights::{lanes_for, pixel_dims};
 use super::winograd::shapes;
 use super::winograd_tiles::{Cut, WeightCut, cut};
-use super::{Data, Op, Tile, rounding};
+use super::{ConvPass, ConvTask, Data, Op, Tile, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -144,16 +144,23 @@ impl Op for WinogradBackwardWeights {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let mut variants = match self.tile {
+        match self.tile {
             Tile::Two => vec![
                 cut!("winograd_backward_weights_2x2_tiled", self.tiled()),
                 cut!("winograd_backward_weights_2x2_shuffle", self.shuffle(facts)),
             ],
             // In registers it would be slower than tiles of 2x2: docs/performance.md.
             Tile::Four => vec![cut!("winograd_backward_weights_4x4_tiled", self.tiled())],
-        };
-        prefer_shuffle(&mut variants, facts);
-        variants
+        }
+    }
+
+    fn conv(&self) -> Option<ConvTask> {
+        Some(ConvTask {
+            pass: ConvPass::BackwardWeights,
+            source: self.x,
+            target: self.dy,
+            pool: false,
+        })
     }
 
     /// What the direct sum would compute: rates are comparable.

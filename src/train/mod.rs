@@ -13,6 +13,7 @@ pub mod plot;
 mod run_folder;
 mod step_log;
 mod trainer;
+mod tuned;
 
 pub use error::TrainError;
 pub use fit::{FitOptions, Observer, Phase, Progress};
@@ -21,3 +22,4 @@ pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of,
 pub use run_folder::RunFolder;
 pub use step_log::StepLog;
 pub use trainer::{Metrics, Trainer, gradients, logits, logits_of};
+pub use tuned::{TunedCache, TunedError, recorded_choices};

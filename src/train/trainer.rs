@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::{TrainError, gradients_of};
 use crate::data::Split;
 use crate::gpu::Gpu;
-use crate::graph::{Batch, ImageSource, Network, Pass, Pixels, Program, ResizeFilter, SourceShape};
+use crate::graph::{
+    Batch, Chosen, ImageSource, Network, Pass, Pixels, Program, ResizeFilter, SourceShape,
+};
 use crate::weights::Tensor;
 
 /// Batches that are submitted before the host waits for the first: enough that the device always
@@ -95,6 +97,17 @@ impl Trainer {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The variants that run where there was a choice, for each layer and pass once.
+    pub fn choices(&self) -> Vec<Chosen> {
+        let mut choices = self.train.choices(&self.network);
+        for chosen in self.test.choices(&self.network) {
+            if !choices.contains(&chosen) {
+                choices.push(chosen);
+            }
+        }
+        choices
     }
 
     /// Measures loss and accuracy over the whole test set.

@@ -44,6 +44,7 @@ fn check_shape(report: &Value) {
         "startup_ms",
         "step_ms",
         "timed_by",
+        "tuned",
         "unexplained",
     ];
     assert_eq!(keys(report), top);

@@ -22,6 +22,7 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
     ),
     ("adapters", &["--json", "[default: all]"]),
     ("bench", &["[default: 32]", "[default: 5]", "[default: train]", "[default: 0.5]"]),
+    ("tune", &["[default: 60]", "[default: 128]", "--clear"]),
     ("fetch", &["[default: the user's cache folder]", "--force"]),
     ("shaders", &["[default: wgsl]", "[default: list all]"]),
     ("completions", &["bash", "fish", "zsh", "powershell"]),

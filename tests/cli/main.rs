@@ -13,8 +13,10 @@ mod readme;
 mod sets;
 mod shaders;
 mod train;
+mod tune;
 mod weights;
 
+use std::path::Path;
 use std::process::Command;
 
 /// How a run of the program ended.
@@ -37,6 +39,16 @@ fn end(command: &mut Command) -> Ended {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     let code = output.status.code().expect("the program ends by itself");
     Ended { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Gives a command a cache folder of its own, but for what drivers keep of compiled shaders.
+fn apart(command: &mut Command, cache: &Path) {
+    command.env("XDG_CACHE_HOME", cache).env("LOCALAPPDATA", cache);
+    if std::env::var_os("MESA_SHADER_CACHE_DIR").is_none()
+        && let Some(home) = std::env::var_os("HOME")
+    {
+        command.env("MESA_SHADER_CACHE_DIR", Path::new(&home).join(".cache"));
+    }
 }
 
 /// Runs the program and expects it to fail with `code`, nothing on the standard output, and the

@@ -5,7 +5,7 @@ use std::path::Path;
 use vgg_wgpu::weights::{Tensor, Values, write_safetensors};
 
 use crate::sets::{SIZE, Set, image};
-use crate::{chosen_adapter, end, has_adapter, on_adapter, program, succeeds};
+use crate::{apart, chosen_adapter, end, has_adapter, on_adapter, program, succeeds};
 
 const README: &str = include_str!("../../README.md");
 
@@ -92,6 +92,7 @@ fn the_examples_of_the_table_run() {
 
 fn run_in(folder: &Path, set: &Set, arguments: &[&str]) {
     let mut command = program(arguments);
+    apart(&mut command, &folder.join("cache"));
     let ended = end(command.current_dir(folder).env("VGG_WGPU_DATA", set.data()));
     assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
     assert!(!ended.stdout.is_empty(), "{arguments:?} printed nothing");

@@ -15,5 +15,6 @@ mod oracle;
 mod overfit;
 mod shaders;
 mod training;
+mod tune;
 mod verify;
 mod winograd;

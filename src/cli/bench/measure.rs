@@ -14,6 +14,7 @@ use vgg_wgpu::shape::Layout;
 use vgg_wgpu::weights::norm_from_torch;
 
 use super::super::common::{NetworkArgs, PassArg, variants};
+use super::super::tuned::from_cache;
 use super::BenchArgs;
 use super::report::Config;
 
@@ -41,6 +42,8 @@ pub struct Measured {
     pub checked: Vec<Checked>,
     pub micro_batch: usize,
     pub planned_bytes: u64,
+    /// Choices of kernels that were tuned.
+    pub tuned: usize,
     /// Floating-point operations of a step.
     pub flop: u64,
 }
@@ -114,14 +117,16 @@ impl<'a> Case<'a> {
             checked,
             micro_batch: network.plan().micro_batch,
             planned_bytes: network.plan().bytes(),
+            tuned: network.options().choices.len(),
             flop: each * self.batch as u64,
         })
     }
 
     /// The network with random weights, bound to a batch of random images.
     fn prepare(&self, gpu: &Arc<Gpu>) -> Result<(Network, Program)> {
-        let options = self.options(gpu.facts())?;
-        let network = Network::new(Arc::clone(gpu), self.architecture()?, options)?;
+        let (architecture, facts) = (self.architecture()?, gpu.facts());
+        let options = from_cache(&architecture, self.options(facts)?, facts);
+        let network = Network::new(Arc::clone(gpu), architecture, options)?;
         for i in 0..network.parameters().len() {
             fill(&network, i, self.args.seed)?;
         }

@@ -30,6 +30,8 @@ pub struct Report {
     /// The share of the step outside kernels: below 0 if they took longer when they were timed.
     pub unexplained: f64,
     pub memory: Memory,
+    /// Kinds of work whose kernel was chosen by `vgg-wgpu tune`.
+    pub tuned: usize,
     pub checked: Vec<CheckedReport>,
     pub layers: Vec<LayerReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +125,7 @@ impl Report {
                 planned_bytes: measured.planned_bytes,
                 peak_rss_bytes: peak_rss_bytes(),
             },
+            tuned: measured.tuned,
             checked: measured.checked.iter().map(CheckedReport::from).collect(),
             layers,
             compare: None,

@@ -42,6 +42,9 @@ fn head(report: &Report, facts: &AdapterFacts) -> Result<()> {
         config.micro_batch,
         if config.pass == PassArg::Train { "training" } else { "inference" },
     ))?;
+    if report.tuned > 0 {
+        say(format!("tuned         {} choices of kernels by `vgg-wgpu tune`", report.tuned))?;
+    }
     let worst = report.checked.iter().map(|checked| checked.deviation).fold(0.0, f64::max);
     say(format!(
         "checked       {} kernels on small shapes, off by at most {worst:.1e} of the largest value",

@@ -1,0 +1,136 @@
+//! Memory to time kernels in that belong to no network.
+
+use crate::gpu::{BufferRange, Gpu, GpuError};
+use crate::kernel::{Access, Binding, Kernels, Recorder, Step};
+use crate::ops::{Op, ProbeUniform, choose};
+use crate::shape::Layout;
+
+use super::GraphError;
+
+/// Bytes filled by one launch.
+const FILLED: u64 = 64 << 20;
+
+/// Memory in which any one of a number of operations finds room. What is read never lies where
+/// something is written: numbers stay what they are however often kernels run.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    read: BufferRange,
+    written: BufferRange,
+    words: BufferRange,
+    align: u64,
+}
+
+/// Bytes that an operation reads and writes of tensors, and has of words.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sizes {
+    read: u64,
+    written: u64,
+    words: u64,
+}
+
+impl Sizes {
+    /// Adds a binding and returns its place.
+    fn add(&mut self, binding: &Binding, images: usize, align: u64) -> u64 {
+        let part = match binding.access {
+            _ if !binding.is_quads() => &mut self.words,
+            Access::Read => &mut self.read,
+            Access::Write | Access::Update => &mut self.written,
+        };
+        let place = *part;
+        *part += binding.layout.bytes(images).next_multiple_of(align);
+        place
+    }
+}
+
+impl Scratch {
+    /// Why there cannot be room for `op` on an adapter: a binding, or the pieces that memory comes in.
+    pub(super) fn refuses(op: &dyn Op, images: usize, gpu: &Gpu) -> Option<String> {
+        let facts = gpu.facts();
+        let mut sizes = Sizes::default();
+        let mut binding = 0;
+        for one in op.bindings() {
+            sizes.add(&one, images, alignment(gpu));
+            binding = one.layout.bytes(images).max(binding);
+        }
+        let piece = sizes.read.max(sizes.written);
+        let limits = [(binding, facts.max_binding), (piece, facts.max_tensors)];
+        let exceeded = limits.into_iter().find(|(bytes, limit)| bytes > limit);
+        exceeded
+            .map(|(bytes, limit)| format!("it needs {bytes} bytes at once, {limit} are offered"))
+    }
+
+    /// Room for each of `ops` with `images` images, what is read filled with numbers in `[-1, 1)`.
+    ///
+    /// # Errors
+    /// [`GraphError`] if memory is short or the device fails.
+    pub(super) fn new<'a>(
+        kernels: &Kernels,
+        ops: impl Iterator<Item = &'a dyn Op>,
+        images: usize,
+    ) -> Result<Self, GraphError> {
+        let gpu = kernels.gpu();
+        let align = alignment(gpu);
+        let mut most = Sizes::default();
+        for op in ops {
+            let mut sizes = Sizes::default();
+            for binding in op.bindings() {
+                sizes.add(&binding, images, align);
+            }
+            most.read = most.read.max(sizes.read);
+            most.written = most.written.max(sizes.written);
+            most.words = most.words.max(sizes.words);
+        }
+        let words = gpu.buffer("words to tune with", most.words)?.whole();
+        let tensors =
+            |bytes| Ok::<_, GpuError>(gpu.tensors("tensors to tune with", bytes)?.whole());
+        let both = most.read + most.written;
+        // In one texture, as where variants are verified, each kernel is compiled only once.
+        let (read, written) = match gpu.facts().texels && both <= gpu.facts().max_tensors {
+            true => {
+                let both = tensors(both)?;
+                (both.part(0, most.read), both.part(most.read, most.written))
+            }
+            false => (tensors(most.read)?, tensors(most.written)?),
+        };
+        let scratch = Self { read, written, words, align };
+        scratch.fill(kernels)?;
+        Ok(scratch)
+    }
+
+    /// The memory of each binding of `op`.
+    pub(super) fn buffers(&self, op: &dyn Op, images: usize) -> Vec<BufferRange> {
+        let mut sizes = Sizes::default();
+        let range = |binding: &Binding| {
+            let place = sizes.add(binding, images, self.align);
+            let bytes = binding.layout.bytes(images);
+            match binding.access {
+                _ if !binding.is_quads() => self.words.part(place, bytes),
+                Access::Read => self.read.part(place, bytes),
+                Access::Write | Access::Update => self.written.part(place, bytes),
+            }
+        };
+        op.bindings().iter().map(range).collect()
+    }
+
+    fn fill(&self, kernels: &Kernels) -> Result<(), GraphError> {
+        let most = FILLED.min(kernels.gpu().facts().max_binding) / self.align * self.align;
+        for (seed, offset) in (0..).zip((0..self.read.size).step_by(most as usize)) {
+            let bytes = most.min(self.read.size - offset);
+            let layout = Layout::Flat(bytes as usize / 4);
+            let op = ProbeUniform { layout, bound: 1.0, seed };
+            let variant = choose(&op, kernels.gpu().facts(), &[])?;
+            let part = self.read.part(offset, bytes);
+            let launch = kernels.launch(&variant, &op.bindings(), &[part])?;
+            let mut recorder = Recorder::new(kernels);
+            let step = recorder.step(&Step::default())?;
+            recorder.launch(&launch, step, 1, 0);
+            recorder.submit()?;
+        }
+        Ok(kernels.gpu().wait()?)
+    }
+}
+
+/// What places are multiples of: whole quads, and what a binding's offset has to be.
+fn alignment(gpu: &Gpu) -> u64 {
+    gpu.facts().storage_alignment.max(16)
+}
