@@ -8,7 +8,7 @@
 // source: (n, h + 2, w + 2, in_quads) vec4, zero halo; u: (4 POINTS in_quads + 1, out_quads) vec4,
 // filters transformed by `winograd_filter`, then the bias; output: (n, h + 2 out_halo, w + 2 out_halo,
 // out_quads), its halo left alone. Both passes as in `store`; POOLED, for tiles of 2, as in
-// `store_window`.
+// `store_window`. UNPOOLED: source is the gradient of a pooled map, as in common/unpooled.wgsl.
 // A workgroup computes 4 TILE_QUADS tiles, numbered through all images, for 4 QUADS output channels; an
 // invocation one point of 4 tiles and 16 channels. For each quad of input channels the tiles' windows
 // are staged, turned to lie along tiles, and transformed in place, rows, then columns; a channel then
@@ -29,6 +29,9 @@
 //@ set meeting = round_quads * tiles
 // The windows: (4, SIDE, SIDE, TILE_QUADS) vec4 along tiles; filters: (4, POINTS, QUADS) vec4 along
 // channels; in the end sums: (POINTS, round_quads, tiles) vec4 along channels.
+//@ if UNPOOLED
+//@ include "common/unpooled.wgsl"
+//@ endif
 var<workgroup> staged: array<vec4<f32>, ${windows + filters}>;
 
 @compute @workgroup_size(${threads})
@@ -55,8 +58,13 @@ fn main(
     let tile_${i} = min(first + invocation % TILE_QUADS * 4u + ${i}u, all - 1u);
     let y_${i} = min(tile_${i} / columns % rows * TILE + pixel / ${SIDE}u, d.height + 1u);
     let x_${i} = min(tile_${i} % columns * TILE + pixel % ${SIDE}u, d.width + 1u);
+    //@ if UNPOOLED
+    let window_${i} = window_of(tile_${i} / (columns * rows), y_${i}, x_${i});
+    let from_${i} = window_${i}.x * d.in_quads;
+    //@ else
     let line_${i} = tile_${i} / (columns * rows) * (d.height + 2u) + y_${i};
     let from_${i} = (line_${i} * (d.width + 2u) + x_${i}) * d.in_quads;
+    //@ endif
     //@ endfor
     //@ set turns = (filters + threads - 1) // threads
     //@ for i in range(turns)
@@ -88,7 +96,11 @@ fn main(
         //@ endif
             let m = transpose(mat4x4<f32>(
                 //@ for i in range(4)
+                //@ if UNPOOLED
+                of_window(load_source(from_${i} + quad), positions[from_${i} + quad], window_${i}.y),
+                //@ else
                 load_source(from_${i} + quad),
+                //@ endif
                 //@ endfor
             ));
             //@ for c in range(4)

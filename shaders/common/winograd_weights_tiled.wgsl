@@ -6,6 +6,7 @@
 // the sum of dy; `winograd_filter_gradient` adds the slots and multiplies by G.
 // Source of F(TILE x TILE, 3x3): Lavin and Gray, arXiv:1509.09308, sections 4.1 and 4.3.
 // x: (n, h + 2, w + 2, in_quads) vec4 with zero halo; dy: (n, h + 2 dy_halo, w + 2 dy_halo, out_quads);
+// UNPOOLED: dy is the gradient of the pooled map, as in common/unpooled.wgsl.
 // partial: (splits, 4 POINTS in_quads + 1, out_quads). SIDE = TILE + 2, POINTS = SIDE^2.
 // A workgroup takes 4 IN_QUADS input and 4 OUT_QUADS output channels and walks over its share of the
 // tiles, four beside each other at a time; an invocation has one point of 4 input and 16 output channels
@@ -19,6 +20,9 @@
 //@ set inputs = POINTS * IN_QUADS
 //@ set outputs = POINTS * OUT_QUADS
 // x: (4, SIDE, SIDE, IN_QUADS) vec4; dy: (4, SIDE, SIDE, OUT_QUADS) vec4.
+//@ if UNPOOLED
+//@ include "common/unpooled.wgsl"
+//@ endif
 var<workgroup> staged: array<vec4<f32>, ${4 * (inputs + outputs)}>;
 
 @compute @workgroup_size(${threads})
@@ -96,11 +100,19 @@ fn main(
         //@ endfor
         if stages {
             let y = top + dy_row;
+            //@ if not UNPOOLED
             let line = (image * dy_rows + min(y, d.height - 1u) + d.dy_halo) * dy_columns + d.dy_halo;
+            //@ endif
             //@ for z in range(TILE)
             let x_${z} = left + dy_tile * TILE + ${z}u;
+            //@ if UNPOOLED
+            let window_${z} = window_of(image, y + 1u, x_${z} + 1u);
+            let at_${z} = window_${z}.x * d.out_quads + dy_quad;
+            let out_${z} = of_window(load_dy(at_${z}), positions[at_${z}], window_${z}.y);
+            //@ else
             let out_${z} = load_dy((line + min(x_${z}, d.width - 1u)) * d.out_quads + dy_quad)
                 * select(0.0, 1.0, y < d.height && x_${z} < d.width);
+            //@ endif
             //@ endfor
             //@ for e in range(SIDE)
             staged[dy_at + ${e * OUT_QUADS}u] = ${combine(A[TILE][e], "out_")};

@@ -16,6 +16,8 @@ impl Lowering<'_> {
     pub(super) fn backward(&mut self, mut gradient: usize, rate: f32) {
         let layers = self.layers;
         let frozen = self.setting.frozen;
+        // Where the maxima were, if `gradient` is of a pooled map and a convolution reads it as that.
+        let mut pooled = None;
         for (i, (name, layer)) in layers.iter().enumerate().rev() {
             let saved = self.saved[i];
             match *layer {
@@ -41,6 +43,7 @@ impl Lowering<'_> {
                     self.node(name, op, &[gradient, saved.input, dx]);
                     gradient = dx;
                 }
+                Layer::MaxPool { .. } if self.is_read_pooled(i) => pooled = Some(saved.extra),
                 Layer::MaxPool { input, output } => {
                     let dx = input.with_halo(self.gradient_halo(i));
                     let tensor = self.map(name, "input gradient", dx);
@@ -50,9 +53,20 @@ impl Lowering<'_> {
                 }
                 Layer::BatchNorm { map } => gradient = self.batch_norm_backward(i, gradient, map),
                 Layer::Conv { input, output, .. } => {
-                    gradient = self.conv_backward(i, gradient, input, output);
+                    gradient = self.conv_backward(i, (gradient, pooled.take()), input, output);
                 }
             }
+        }
+    }
+
+    /// True if the convolution before pooling `i` reads the gradient of the pooled map.
+    fn is_read_pooled(&self, i: usize) -> bool {
+        let before = i.checked_sub(1).map(|before| self.layers[before].1);
+        match before {
+            Some(Layer::Conv { input, output, .. }) => {
+                self.setting.reads_pooled(input, output, i == 1)
+            }
+            _ => false,
         }
     }
 
@@ -128,10 +142,12 @@ impl Lowering<'_> {
         tensor
     }
 
+    /// The gradients of convolution `i`, from that of its output or, with the positions of the maxima,
+    /// of the pooled map.
     fn conv_backward(
         &mut self,
         i: usize,
-        dy: usize,
+        (dy, positions): (usize, Option<usize>),
         input: FeatureMap,
         output: FeatureMap,
     ) -> usize {
@@ -146,9 +162,11 @@ impl Lowering<'_> {
         if let Some(tile) = self.setting.tile(ConvPass::BackwardWeights, x_map, dy_map) {
             let images = self.setting.images;
             let weights = WinogradBackwardWeights::new(x_map, dy_map, images, tile, facts);
+            let weights = WinogradBackwardWeights { pool: positions.is_some(), ..weights };
             let slots = weights.slots;
             let partial = self.arena(name, "partial sums", weights.partial());
-            self.node(name, weights, &[saved.input, dy, partial]);
+            let tensors: Vec<_> = [saved.input, dy, partial].into_iter().chain(positions).collect();
+            self.node(name, weights, &tensors);
             self.node(name, WinogradFilterGradient { c, k, slots, tile }, &[partial, grad]);
         } else {
             let weights = ConvBackwardWeights::new(x_map, dy_map, facts);
@@ -167,8 +185,11 @@ impl Lowering<'_> {
             Some(tile) => {
                 let u = self.arena(name, "transformed filters", tile.filters(k, c));
                 self.node(name, WinogradFilter { c, k, tile, flip: true }, &[w, u]);
-                let op = WinogradBackwardData { dy: dy_map, dx: dx_map, tile };
-                self.node(name, op, &[dy, u, saved.input, dx]);
+                let pool = positions.is_some();
+                let op = WinogradBackwardData { dy: dy_map, dx: dx_map, tile, pool };
+                let tensors: Vec<_> =
+                    [dy, u, saved.input, dx].into_iter().chain(positions).collect();
+                self.node(name, op, &tensors);
             }
             None => {
                 let flipped = Layout::Flat(TAPS * padded(c) * padded(k));

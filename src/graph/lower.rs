@@ -215,8 +215,25 @@ impl Setting<'_> {
     }
 
     fn tile_of(&self, task: ConvTask) -> Option<Tile> {
-        let variant = self.choices.conv(&task, self.images, self.facts, self.variants);
-        variant.and_then(Tile::of)
+        self.variant(task).and_then(Tile::of)
+    }
+
+    fn variant(&self, task: ConvTask) -> Option<&'static str> {
+        self.choices.conv(&task, self.images, self.facts, self.variants)
+    }
+
+    /// True if the backward passes of the convolution from `input` to `output` before a pooling read
+    /// the gradient of the pooled map: in workgroup memory, where that spares a map and its traffic.
+    pub(super) fn reads_pooled(&self, input: FeatureMap, output: FeatureMap, first: bool) -> bool {
+        let reads = |pass, source, target| {
+            let variant = self.variant(ConvTask { pass, source, target, pool: false });
+            variant.is_some_and(|name| name.starts_with("winograd_") && name.ends_with("_tiled"))
+        };
+        let (input, dy) = (input.with_halo(1), output.with_halo(1));
+        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_backward"));
+        !apart
+            && reads(ConvPass::BackwardWeights, input, dy)
+            && (first || reads(ConvPass::BackwardData, dy, input))
     }
 }
 

@@ -38,6 +38,7 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/dense_weights_shuffle.wgsl"),
     ),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
+    ("common/unpooled.wgsl", include_str!("../../shaders/common/unpooled.wgsl")),
     ("common/slots.wgsl", include_str!("../../shaders/common/slots.wgsl")),
     ("common/dropout.wgsl", include_str!("../../shaders/common/dropout.wgsl")),
     ("common/pictures.wgsl", include_str!("../../shaders/common/pictures.wgsl")),

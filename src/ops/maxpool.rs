@@ -86,6 +86,39 @@ impl Op for MaxPoolForward {
     }
 }
 
+impl MaxPoolBackward {
+    /// The operation in f64.
+    fn unpool(&self, images: u32, dy: &Data, positions: &Data, dx: &mut Data) {
+        for (n, i, j, c) in pixels(images, self.dx) {
+            dx[self.dx.index(n, i, j, c)] = 0.0;
+        }
+        let words = positions.words();
+        for (n, i, j, c) in pixels(images, self.dy) {
+            let at = self.dy.index(n, i, j, c);
+            let p = (words[at / 4] >> (8 * (at % 4)) & 255) as usize;
+            dx[self.dx.index(n, 2 * i + p / 2, 2 * j + p % 2, c)] = dy[at];
+        }
+    }
+
+    /// The gradient of `map` in f64, its halo zero, from that of its pooled map.
+    pub(super) fn unpooled(map: FeatureMap, images: u32, dy: &Data, positions: &Data) -> Data {
+        let mut dx = Data::F(vec![0.0; Layout::Map(map).len(images as usize)]);
+        Self { dy: map.pooled(), dx: map }.unpool(images, dy, positions, &mut dx);
+        dx
+    }
+
+    /// Positions at random for windows of the map `dy`.
+    pub(super) fn any_positions(
+        dy: FeatureMap,
+        step: &Step,
+        random: &mut dyn FnMut() -> f64,
+    ) -> Data {
+        let position = |_| (0..4).fold(0, |word, _| word << 8 | (random() * 4.0) as u32);
+        let len = Layout::Positions(dy).len(step.images as usize);
+        Data::U((0..len).map(position).collect())
+    }
+}
+
 impl Op for MaxPoolBackward {
     fn name(&self) -> &'static str {
         "maxpool_backward"
@@ -113,15 +146,7 @@ impl Op for MaxPoolBackward {
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [dy, positions, dx] = buffers else { unreachable!("three bindings") };
-        for (n, i, j, c) in pixels(step.images, self.dx) {
-            dx[self.dx.index(n, i, j, c)] = 0.0;
-        }
-        let words = positions.words();
-        for (n, i, j, c) in pixels(step.images, self.dy) {
-            let at = self.dy.index(n, i, j, c);
-            let p = (words[at / 4] >> (8 * (at % 4)) & 255) as usize;
-            dx[self.dx.index(n, 2 * i + p / 2, 2 * j + p % 2, c)] = dy[at];
-        }
+        self.unpool(step.images, dy, positions, dx);
     }
 
     fn tolerance(&self, _images: u64) -> f64 {
@@ -129,9 +154,7 @@ impl Op for MaxPoolBackward {
     }
 
     fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
-        let position = |_| (0..4).fold(0, |word, _| word << 8 | (random() * 4.0) as u32);
-        let len = Layout::Positions(self.dy).len(step.images as usize);
-        (name == "positions").then(|| Data::U((0..len).map(position).collect()))
+        (name == "positions").then(|| Self::any_positions(self.dy, step, random))
     }
 }
 

@@ -101,7 +101,7 @@ impl ConvTask {
                 let direct = way![ConvFilterFlip { c, k }, ConvBackwardData { dy, dx }];
                 let winograd = tiles.map(|tile| {
                     let filter = WinogradFilter { c, k, tile, flip: true };
-                    way![filter, WinogradBackwardData { dy, dx, tile }]
+                    way![filter, WinogradBackwardData { dy, dx, tile, pool: false }]
                 });
                 iter::once(direct).chain(winograd).collect()
             }

@@ -6,7 +6,7 @@
 
 use super::conv::{flop, map_dims, pixels, small_shapes};
 use super::winograd_tiles::{Cut, cut};
-use super::{ConvPass, ConvTask, Data, MaxPoolForward, Op, rounding};
+use super::{ConvPass, ConvTask, Data, MaxPoolBackward, MaxPoolForward, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -45,6 +45,9 @@ pub struct WinogradBackwardData {
     pub dx: FeatureMap,
     /// The tile.
     pub tile: Tile,
+    /// True if `dy` is given as the gradient of its pooled map, without halo, with the positions of the
+    /// maxima: what [`MaxPoolBackward`] would make of it is then never stored.
+    pub pool: bool,
 }
 
 impl Tile {
@@ -193,7 +196,7 @@ impl Op for WinogradForward {
         let floor = if self.relu { 0.0 } else { f32::MIN };
         let (full, pool) = (self.full(), self.pool);
         let dims = self.tile.dims(self.input, (full, self.output), Some(floor));
-        let tiled = Cut::tiled(self.tile, full, pool, dims.clone());
+        let tiled = Cut::tiled(self.tile, full, (pool, false), dims.clone());
         let shuffle = Cut::shuffle(self.tile, (self.input, full), pool, dims, facts);
         match self.tile {
             Tile::Two => vec![
@@ -261,28 +264,35 @@ impl Op for WinogradBackwardData {
 
     fn bindings(&self) -> Vec<Binding> {
         let (k, c) = (self.dy.channels, self.dx.channels);
-        vec![
-            Binding::quads("source", Layout::Map(self.dy), Access::Read),
+        let dy = if self.pool { self.dy.pooled() } else { self.dy };
+        let mut bindings = vec![
+            Binding::quads("source", Layout::Map(dy), Access::Read),
             Binding::quads("u", self.tile.filters(k, c), Access::Read),
             Binding::quads("seen", Layout::Map(self.dx.with_halo(1)), Access::Read),
             Binding::quads("output", Layout::Map(self.dx), Access::Write),
-        ]
+        ];
+        if self.pool {
+            bindings.push(Binding::words("positions", Layout::Positions(dy), Access::Read));
+        }
+        bindings
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.tile.dims(self.dy, (self.dx, self.dx), None);
-        let tiled = Cut::tiled(self.tile, self.dx, false, dims.clone());
+        let tiled = Cut::tiled(self.tile, self.dx, (false, self.pool), dims.clone());
         let shuffle = Cut::shuffle(self.tile, (self.dy, self.dx), false, dims, facts);
-        match self.tile {
-            Tile::Two => vec![
+        let (tiled, shuffle) = match self.tile {
+            Tile::Two => (
                 cut!("winograd_backward_data_2x2_tiled", tiled),
                 cut!("winograd_backward_data_2x2_shuffle", shuffle),
-            ],
-            Tile::Four => vec![
+            ),
+            Tile::Four => (
                 cut!("winograd_backward_data_4x4_tiled", tiled),
                 cut!("winograd_backward_data_4x4_shuffle", shuffle),
-            ],
-        }
+            ),
+        };
+        // In registers it would be one more kernel that takes a driver seconds to compile.
+        if self.pool { vec![tiled] } else { vec![tiled, shuffle] }
     }
 
     fn conv(&self) -> Option<ConvTask> {
@@ -299,8 +309,14 @@ impl Op for WinogradBackwardData {
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [dy, u, x, dx] = buffers else { unreachable!("four bindings") };
-        let maps = (self.dy, self.dx);
+        let [dy, u, x, dx, positions @ ..] = buffers else {
+            unreachable!("four bindings at least")
+        };
+        let unpooled = match positions {
+            [positions] => Some(MaxPoolBackward::unpooled(self.dy, step.images, dy, positions)),
+            _ => None,
+        };
+        let (maps, dy) = ((self.dy, self.dx), unpooled.as_ref().unwrap_or(dy));
         self.tile.convolve(maps, step.images, (dy, u), |(n, i, j, c), sum| {
             let seen = x[self.dx.with_halo(1).index(n, i, j, c)];
             dx[self.dx.index(n, i, j, c)] = if seen > 0.0 { sum } else { 0.0 };
@@ -311,9 +327,13 @@ impl Op for WinogradBackwardData {
         self.tile.tolerance(self.dy.channels)
     }
 
-    fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+    fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
         let (k, c) = (self.dy.channels, self.dx.channels);
-        (name == "u").then(|| self.tile.any_filters(k, c, random))
+        match name {
+            "u" => Some(self.tile.any_filters(k, c, random)),
+            "positions" => Some(MaxPoolBackward::any_positions(self.dy.pooled(), step, random)),
+            _ => None,
+        }
     }
 }
 
@@ -344,7 +364,12 @@ pub(super) fn backward_examples() -> Vec<Box<dyn Op>> {
     let op = |(i, tile, map, k): (usize, Tile, FeatureMap, usize)| {
         let dy = map.with_channels(k).with_halo(1);
         let dx = map.with_halo(i % 2);
-        Box::new(WinogradBackwardData { dy, dx, tile }) as _
+        Box::new(WinogradBackwardData { dy, dx, tile, pool: false }) as _
     };
-    shapes().map(op).collect()
+    let pooled = |(i, tile, map, k): (usize, Tile, FeatureMap, usize)| {
+        let (dy, dx) = (map.with_channels(k).with_halo(1), map.with_halo(i % 2));
+        let op = WinogradBackwardData { dy, dx, tile, pool: true };
+        (!dy.pooled().is_empty()).then(|| Box::new(op) as _)
+    };
+    shapes().map(op).chain(shapes().filter_map(pooled)).collect()
 }

@@ -43,7 +43,12 @@ impl Cut {
     /// `common/winograd_tiled.wgsl`: with tiles of 2x2 outputs 128 invocations take more channels
     /// where there are enough, since each block of channels transforms the input again; tiles of 4x4
     /// fill workgroup memory with 12 of them and 16 channels.
-    pub fn tiled(tile: Tile, target: FeatureMap, pooled: bool, dims: Dims) -> Self {
+    pub fn tiled(
+        tile: Tile,
+        target: FeatureMap,
+        (pooled, unpooled): (bool, bool),
+        dims: Dims,
+    ) -> Self {
         let (tile_quads, quads, round) = match tile {
             Tile::Two if target.quads() > 4 => (4, 8, 1),
             Tile::Two => (8, 4, 1),
@@ -51,6 +56,7 @@ impl Cut {
         };
         let constants = vec![
             ("POOLED", u32::from(pooled)),
+            ("UNPOOLED", u32::from(unpooled)),
             ("TILE", tile.outputs() as u32),
             ("POINTS", tile.points() as u32),
             ("TILE_QUADS", tile_quads),
@@ -91,8 +97,9 @@ impl WeightCut {
     }
 
     /// The constants of the kernel.
-    pub fn constants(self, tile: Tile) -> Vec<(&'static str, u32)> {
+    pub fn constants(self, tile: Tile, unpooled: bool) -> Vec<(&'static str, u32)> {
         vec![
+            ("UNPOOLED", u32::from(unpooled)),
             ("TILE", tile.outputs() as u32),
             ("POINTS", tile.points() as u32),
             ("IN_QUADS", self.in_quads as u32),

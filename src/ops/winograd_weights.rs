@@ -6,7 +6,7 @@ use super::conv::flop;
 use super::conv_weights::{lanes_for, pixel_dims};
 use super::winograd::shapes;
 use super::winograd_tiles::{Cut, WeightCut, cut};
-use super::{ConvPass, ConvTask, Data, Op, Tile, rounding};
+use super::{ConvPass, ConvTask, Data, MaxPoolBackward, Op, Tile, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
@@ -35,6 +35,9 @@ pub struct WinogradBackwardWeights {
     pub slots: usize,
     /// The tile.
     pub tile: Tile,
+    /// True if `dy` is given as the gradient of its pooled map, without halo, with the positions of the
+    /// maxima.
+    pub pool: bool,
 }
 
 /// Second pass: adds the slots in their order, `grad = G^T m G`, and what earlier micro-batches gave.
@@ -78,7 +81,7 @@ impl WinogradBackwardWeights {
                 (BUSY / groups).min(tiles.div_ceil(64)).max(least)
             }
         };
-        Self { x, dy, slots, tile }
+        Self { x, dy, slots, tile, pool: false }
     }
 
     /// Workgroups for a pair of channel blocks of the variant in registers, on a software adapter:
@@ -122,7 +125,7 @@ impl WinogradBackwardWeights {
         let cut = WeightCut::of(self.tile, self.dy);
         let rows = self.tile.outputs() as u32;
         Cut {
-            constants: cut.constants(self.tile),
+            constants: cut.constants(self.tile, self.pool),
             dims: pixel_dims(self.x, self.dy, rows, self.slots as u32),
             grid: Grid::fixed((cut.groups(self.x, self.dy) * self.slots) as u64),
             supported: Ok(()),
@@ -136,15 +139,24 @@ impl Op for WinogradBackwardWeights {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        vec![
+        let dy = if self.pool { self.dy.pooled() } else { self.dy };
+        let mut bindings = vec![
             Binding::quads("x", Layout::Map(self.x), Access::Read),
-            Binding::quads("dy", Layout::Map(self.dy), Access::Read),
+            Binding::quads("dy", Layout::Map(dy), Access::Read),
             Binding::quads("partial", self.partial(), Access::Write),
-        ]
+        ];
+        if self.pool {
+            bindings.push(Binding::words("positions", Layout::Positions(dy), Access::Read));
+        }
+        bindings
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         match self.tile {
+            // In registers it would be one more kernel that takes a driver a second to compile.
+            Tile::Two if self.pool => {
+                vec![cut!("winograd_backward_weights_2x2_tiled", self.tiled())]
+            }
             Tile::Two => vec![
                 cut!("winograd_backward_weights_2x2_tiled", self.tiled()),
                 cut!("winograd_backward_weights_2x2_shuffle", self.shuffle(facts)),
@@ -171,7 +183,14 @@ impl Op for WinogradBackwardWeights {
     /// Which tiles a slot takes is the variant's affair: the reference puts the whole sum into the
     /// first slot, and the comparison is of the slots' sum.
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [x, dy, partial] = buffers else { unreachable!("three bindings") };
+        let [x, dy, partial, positions @ ..] = buffers else {
+            unreachable!("three bindings at least")
+        };
+        let unpooled = match positions {
+            [positions] => Some(MaxPoolBackward::unpooled(self.dy, step.images, dy, positions)),
+            _ => None,
+        };
+        let dy = unpooled.as_ref().unwrap_or(dy);
         let (c_all, k_all) = (self.x.channels, self.dy.channels);
         let (stored_c, stored_k) = (padded(c_all), padded(k_all));
         for i in 0..self.partial().len(1) {
@@ -214,6 +233,11 @@ impl Op for WinogradBackwardWeights {
 
     fn partial_slots(&self) -> usize {
         self.slots
+    }
+
+    fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+        let positions = || MaxPoolBackward::any_positions(self.dy.pooled(), step, random);
+        (name == "positions").then(positions)
     }
 }
 
@@ -278,9 +302,14 @@ pub(super) fn examples() -> Vec<Box<dyn Op>> {
         // 16 slots fit every number of lanes that a workgroup can have.
         let (slots, halo) = (16 * (1 + i % 2), i % 2);
         let dy = x.with_channels(k).with_halo(halo);
-        Box::new(WinogradBackwardWeights { x, dy, slots, tile }) as _
+        Box::new(WinogradBackwardWeights { x, dy, slots, tile, pool: false }) as _
     };
-    shapes().map(op).collect()
+    let pooled = |(i, tile, x, k): (usize, Tile, FeatureMap, usize)| {
+        let (slots, dy) = (1 + i % 3, x.with_channels(k));
+        let op = WinogradBackwardWeights { x, dy, slots, tile, pool: true };
+        (!dy.pooled().is_empty()).then(|| Box::new(op) as _)
+    };
+    shapes().map(op).chain(shapes().filter_map(pooled)).collect()
 }
 
 pub(super) fn gradient_examples() -> Vec<Box<dyn Op>> {

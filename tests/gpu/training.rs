@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use vgg_wgpu::graph::{
-    Architecture, Batch, GraphError, ImageSource, Network, NetworkOptions, Pass, Pixels,
+    Architecture, Batch, Block, GraphError, ImageSource, Network, NetworkOptions, Pass, Pixels,
     ResizeFilter, SourceShape, plan,
 };
 use vgg_wgpu::ops::DenseBackwardUpdate;
@@ -251,4 +251,36 @@ fn groups_are_normalised_by_themselves() {
     assert!((grouped - whole).abs() > 1e-3 * grouped, "groups change the result: {whole}");
     // Two batches of two groups each: the number of batches is the third row.
     assert_eq!(statistics[16], 4.0, "{statistics:?}");
+}
+
+/// A pooling that belongs to the convolution before it, forward and backward, gives what one apart does.
+#[test]
+fn poolings_apart_or_with_their_convolutions_give_the_same_bits() {
+    let Some(devices) = device::open() else { return };
+    let gpu = devices.usual.gpu();
+    let network = || {
+        let blocks =
+            [(1, 16), (2, 32)].map(|(convolutions, channels)| Block { convolutions, channels });
+        let builder = Architecture::builder().blocks(blocks.to_vec()).input(1, 23, 21);
+        builder.hidden(vec![24]).classes(5).dropout(0.0).build().unwrap()
+    };
+    let passes = ["forward", "backward_data", "backward_weights"];
+    for ending in ["shuffle", "tiled"] {
+        let run = |apart: &[&str]| {
+            let winograd = passes.map(|pass| format!("winograd_{pass}_2x2_{ending}"));
+            let apart = apart.iter().map(|&name| name.to_owned());
+            let variants = winograd.into_iter().chain(apart).collect();
+            let options = NetworkOptions { batch: 8, variants, ..Default::default() };
+            let bench = Bench::new(gpu, network(), options, 7);
+            let step = |number| bench.run(&bench.train, networks::batch(number, 3, 8));
+            let metrics: Vec<f32> = (0..3).flat_map(step).collect();
+            let launches = bench.train.launches(&bench.network);
+            let poolings = launches.iter().filter(|launch| launch.variant.starts_with("maxpool"));
+            let poolings = poolings.count();
+            (poolings, bits(&[metrics]), bits(&bench.parameters()))
+        };
+        let (with, apart) = (run(&[]), run(&["maxpool_forward", "maxpool_backward"]));
+        assert!(with.0 < apart.0, "{ending}: {} and {} poolings", with.0, apart.0);
+        assert!(with.1 == apart.1 && with.2 == apart.2, "{ending}: the results differ");
+    }
 }

@@ -100,7 +100,7 @@ fn both_tiles_are_near_the_direct_convolution() {
                 report(&format!("{}, {h}x{w}, {c} to {k}", variant.name), &y, &direct);
             }
             let u = transformed(kernels, &filter(true), &filters);
-            let backward = WinogradBackwardData { dy: output, dx: input, tile };
+            let backward = WinogradBackwardData { dy: output, dx: input, tile, pool: false };
             for variant in variants(kernels, &backward) {
                 let dx = run(kernels, &backward, &variant, &[&dy, &u, &x]).remove(3);
                 report(&format!("{}, {h}x{w}, {c} to {k}", variant.name), &dx, &direct_dx);
@@ -125,7 +125,7 @@ fn the_gradient_of_filters_is_near_the_direct_sum() {
         let direct = ConvBackwardWeights { x: x_map, dy: dy_map, slots };
         let direct = summed(&reference(&direct, &[&x, &dy]), slots);
         for tile in TILES {
-            let first = WinogradBackwardWeights { x: x_map, dy: dy_map, slots, tile };
+            let first = WinogradBackwardWeights { x: x_map, dy: dy_map, slots, tile, pool: false };
             for variant in variants(kernels, &first) {
                 let partial = run(kernels, &first, &variant, &[&x, &dy]).remove(2);
                 let second = WinogradFilterGradient { c, k, slots, tile };
