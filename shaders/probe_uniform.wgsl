@@ -10,24 +10,29 @@ fn hash(value: u32) -> u32 {
     return (word >> 22u) ^ word;
 }
 
-fn value(i: u32) -> f32 {
-    let row = i / dims.columns;
-    let column = row / dims.panel * dims.columns + i % dims.columns;
-    let is_value = column < dims.columns_used && row % dims.period < dims.period_used;
-    let unit = f32(hash(i ^ hash(dims.seed)) >> 8u) * 0x1p-24;
-    return select(0.0, dims.bound * (2.0 * unit - 1.0), is_value);
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
+    let d = dims;
     let quad = group_index(workgroup, workgroups) * 64u + invocation;
-    if quad >= dims.quads {
+    if quad >= d.quads {
         return;
     }
+    // The four elements of a quad lie in one row; a software adapter divides lane by lane.
     let i = quad * 4u;
-    store_x(quad, vec4<f32>(value(i), value(i + 1u), value(i + 2u), value(i + 3u)));
+    let row = i / d.columns;
+    let panel = row / d.panel;
+    let first = panel * d.columns + i - row * d.columns;
+    let seed = hash(d.seed);
+    //@ for e in range(4)
+    let unit_${e} = f32(hash((i + ${e}u) ^ seed) >> 8u) * 0x1p-24;
+    let is_value_${e} = first + ${e}u < d.columns_used;
+    let value_${e} = select(0.0, d.bound * (2.0 * unit_${e} - 1.0), is_value_${e});
+    //@ endfor
+    let value = vec4<f32>(value_0, value_1, value_2, value_3);
+    let is_row_used = row % d.period < d.period_used;
+    store_x(quad, select(vec4<f32>(), value, is_row_used));
 }
