@@ -163,7 +163,8 @@ pub struct AdapterArgs {
 impl AdapterArgs {
     /// Opens the adapter.
     pub fn open(&self) -> Result<Arc<Gpu>> {
-        let options = GpuOptions { adapter: self.adapter.clone(), all_checks: false };
+        let cache = data::user_cache().map(|dir| dir.join("shaders"));
+        let options = GpuOptions { adapter: self.adapter.clone(), cache, ..GpuOptions::default() };
         Ok(Arc::new(Gpu::open(&options)?))
     }
 }
