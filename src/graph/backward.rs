@@ -81,7 +81,13 @@ impl Lowering<'_> {
             if self.setting.in_place {
                 let home = Home::Parameter(parameter);
                 let w = self.tensor(String::new(), slice.weights(), home);
-                self.node(name, DenseBackwardUpdate { slice }, &[saved.input, dy, w]);
+                let mut tensors = vec![saved.input, dy, w];
+                let momentum = self.setting.momentum;
+                if momentum {
+                    let (what, home) = (format!("{name} momentum"), Home::Velocity(parameter));
+                    tensors.push(self.tensor(what, slice.weights(), home));
+                }
+                self.node(name, DenseBackwardUpdate { slice, momentum }, &tensors);
             } else {
                 let grad = self.gradient_of(name, parameter, slice.weights());
                 self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);

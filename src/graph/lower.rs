@@ -45,6 +45,8 @@ pub enum Home {
     Parameter(usize),
     /// Their gradient.
     Gradient(usize),
+    /// What SGD with momentum keeps of their gradients.
+    Velocity(usize),
     /// The running statistics of the batch normalisation with this number.
     Statistics(usize),
     /// A shard of the image set.
@@ -174,6 +176,8 @@ pub struct Setting<'a> {
     pub frozen: bool,
     /// True if dense layers are updated as their gradients are computed.
     pub in_place: bool,
+    /// True if SGD has momentum.
+    pub momentum: bool,
     /// Images that most launches have.
     pub images: usize,
     /// The adapter.

@@ -37,7 +37,8 @@ pub fn operations(
     let graph = lower::lower(&setting, Reads { shape: images, format, shards });
     let of_node = |node: lower::Node| Operation { layer: node.layer, op: node.op };
     let mut operations: Vec<_> = graph.nodes.into_iter().map(of_node).collect();
-    if options.train {
+    // Frozen features and dense layers updated in place leave nothing to it.
+    if options.train && plan.gradients > 0 {
         let len = plan.gradients as usize / 4;
         let op: Box<dyn Op> = match options.momentum {
             true => Box::new(SgdMomentumUpdate { len }),
