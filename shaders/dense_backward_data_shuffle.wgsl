@@ -34,7 +34,10 @@ fn main(
     var sum_${n} = vec4<f32>();
     //@ endfor
     // The last panel may have more columns than there are outputs.
-    let quads = min(d.panels * 8u, d.out_quads - d.first_quad);
+    // As far as drivers know the number differs by invocation, which keeps them from compiling the kernel
+    // again for each layer.
+    let bound = min(d.panels * 8u, d.out_quads - d.first_quad);
+    let quads = select(bound, 0u, invocation >= GROUP);
     var k = 0u;
     //@ for steps in [2, 1]
     for (; k + ${steps}u <= quads; k += ${steps}u) {
@@ -69,10 +72,7 @@ fn main(
     //@ for n in range(IMAGES)
     if first + ${n}u < step.images {
         let at = (first + ${n}u) * d.in_quads + quad;
-        var value = sum_${n};
-        if d.accumulate == 1u {
-            value += load_dx(at);
-        }
+        let value = sum_${n} + select(vec4<f32>(), load_dx(at), d.accumulate == 1u);
         store_dx(at, select(vec4<f32>(), value * d.scale, load_x(at) > vec4<f32>()));
     }
     //@ endfor
