@@ -1,5 +1,6 @@
-// Gradient of a dense layer's input: dx[n, c] = (x > 0) * (old + sum over the bound outputs k of
-// dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx; in registers, for
+// Gradient of a dense layer's input: dx[n, c] = (x > 0) * scale * (old + sum over the bound outputs k
+// of dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx. Where dropout made x,
+// what it dropped is 0, so that the mask of ReLU is that of dropout, too, and scale is 1 / (1 - rate); in registers, for
 // adapters that run a subgroup as one CPU vector.
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
 // w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
@@ -33,7 +34,10 @@ fn main(
     var sum_${n} = vec4<f32>();
     //@ endfor
     // The last panel may have more columns than there are outputs.
-    let quads = min(d.panels * 8u, d.out_quads - d.first_quad);
+    // As far as drivers know the number differs by invocation, which keeps them from compiling the kernel
+    // again for each layer.
+    let bound = min(d.panels * 8u, d.out_quads - d.first_quad);
+    let quads = select(bound, 0u, invocation >= GROUP);
     var k = 0u;
     //@ for steps in [2, 1]
     for (; k + ${steps}u <= quads; k += ${steps}u) {
@@ -68,11 +72,8 @@ fn main(
     //@ for n in range(IMAGES)
     if first + ${n}u < step.images {
         let at = (first + ${n}u) * d.in_quads + quad;
-        var value = sum_${n};
-        if d.accumulate == 1u {
-            value += load_dx(at);
-        }
-        store_dx(at, select(vec4<f32>(), value, load_x(at) > vec4<f32>()));
+        let value = sum_${n} + select(vec4<f32>(), load_dx(at), d.accumulate == 1u);
+        store_dx(at, select(vec4<f32>(), value * d.scale, load_x(at) > vec4<f32>()));
     }
     //@ endfor
 }

@@ -1,5 +1,6 @@
-// Gradient of a dense layer's input: dx[n, c] = (x > 0) * (old + sum over the bound outputs k of
-// dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx.
+// Gradient of a dense layer's input: dx[n, c] = (x > 0) * scale * (old + sum over the bound outputs k
+// of dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx. Where dropout made x,
+// what it dropped is 0, so that the mask of ReLU is that of dropout, too, and scale is 1 / (1 - rate).
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
 // w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
 // Grid: ceil(n / TILE) * ceil(in_quads / 8) workgroups. Method: common/dense_tiled.wgsl, i images and
@@ -70,7 +71,7 @@ fn main(
             if d.accumulate == 1u {
                 value += load_dx(at);
             }
-            store_dx(at, select(vec4<f32>(), value, load_x(at) > vec4<f32>()));
+            store_dx(at, select(vec4<f32>(), value * d.scale, load_x(at) > vec4<f32>()));
         }
     }
     //@ endfor

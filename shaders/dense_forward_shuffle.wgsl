@@ -1,11 +1,15 @@
-// Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, for the panels
-// of outputs that are bound; in registers, for adapters that run a subgroup as one CPU vector.
+// Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, then dropout, for
+// the panels of outputs that are bound; in registers, for adapters that run a subgroup as one CPU
+// vector.
 // x: (n, in_quads) vec4; w: (panels, inputs + 1, 8) vec4, the bias the last row of a panel;
 // y: (n, out_quads) vec4, of which quads from first_quad on are written.
 // An invocation computes one quad of outputs for IMAGES images. The images' inputs are loaded once a
 // subgroup, each lane another image, and broadcast from a constant lane below LANES.
 // Grid: ceil(n / IMAGES) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
+// Dropout: common/dropout.wgsl.
 //@ set loads = IMAGES // LANES
+//@ include "common/dropout.wgsl"
+
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -61,11 +65,18 @@ fn main(
         return;
     }
     let bias = load_w(column + inputs * 8u);
+    var dropped_of = vec2<u32>(); // eight images each
+    let masks = masks_of(IMAGES, invocation);
+    for (var n = 0u; n < masks; n++) {
+        let bits = dropped((first + n) * d.out_quads + out, d.out_quads) << (n % 8u * 4u);
+        dropped_of |= select(vec2<u32>(0u, bits), vec2<u32>(bits, 0u), n < 8u);
+    }
     //@ for n in range(IMAGES)
     if first + ${n}u < step.images {
         let value = sum_${n} + bias;
         let positive = select(value, max(value, vec4<f32>()), d.relu == 1u);
-        store_y((first + ${n}u) * d.out_quads + out, positive);
+        let kept = with_dropout(positive, dropped_of[${n // 8}], ${n % 8}u);
+        store_y((first + ${n}u) * d.out_quads + out, kept);
     }
     //@ endfor
 }

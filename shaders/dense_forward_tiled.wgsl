@@ -1,11 +1,13 @@
-// Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, for the panels
-// of outputs that are bound.
+// Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, then dropout, for
+// the panels of outputs that are bound.
 // x: (n, in_quads) vec4; w: (panels, inputs + 1, 8) vec4, the bias the last row of a panel;
 // y: (n, out_quads) vec4, of which quads from first_quad on are written.
 // Grid: ceil(n / TILE) * panels workgroups. Method: common/dense_tiled.wgsl, i images and j outputs.
+// Dropout: common/dropout.wgsl.
 //@ set turn_a = true
 //@ set turn_b = false
 //@ include "common/dense_tiled.wgsl"
+//@ include "common/dropout.wgsl"
 
 fn a_from(i: u32, t: u32) -> vec4<u32> {
     let n = vec4<u32>(i * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
@@ -61,12 +63,19 @@ fn main(
         return;
     }
     let bias = load_w((panel * (d.in_quads * 4u + 1u) + d.in_quads * 4u) * 8u + quad % 8u);
+    var dropped_of = 0u;
+    let masks = masks_of(8u, invocation);
+    for (var m = 0u; m < masks; m++) {
+        let n = first + row_of(invocation, m);
+        dropped_of |= dropped(n * d.out_quads + out, d.out_quads) << (m * 4u);
+    }
     //@ for m in range(8)
     {
         let n = first + row_of(invocation, ${m}u);
         if n < step.images {
             let value = sums.rows[${m}] + bias;
-            store_y(n * d.out_quads + out, select(value, max(value, vec4<f32>()), d.relu == 1u));
+            let positive = select(value, max(value, vec4<f32>()), d.relu == 1u);
+            store_y(n * d.out_quads + out, with_dropout(positive, dropped_of, ${m}u));
         }
     }
     //@ endfor

@@ -1,9 +1,11 @@
-// Inverted dropout, in place: x = keep ? x / (1 - rate) : 0.
+// Inverted dropout of a dense layer's outputs: y = keep ? y / (1 - rate) : 0.
 //
-// The mask is a pure function of (seed, step number, layer, element), so backward computes it again
-// instead of storing it, and a batch cut into micro-batches has the same mask as a whole one.
-// Generator: Philox-4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011).
-// values: (n, columns) vec4. Grid: one invocation a quad, which takes one Philox block.
+// The mask is a pure function of (seed, step number, layer, element), so it is stored nowhere, and a
+// batch cut into micro-batches has the same mask as a whole one. A quad takes one block of the
+// generator: Philox-4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011).
+// The includer has the dimensions dropout_layer, dropout_threshold (0 keeps all) and dropout_scale. It
+// draws masks in a loop over images, since a generator an image would be much code to compile, and
+// keeps them as four bits an image.
 fn multiply_high(a: u32, b: u32) -> u32 {
     let a0 = a & 0xffffu;
     let a1 = a >> 16u;
@@ -26,19 +28,26 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     return c;
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
-) {
-    let d = dims;
-    let i = group_index(workgroup, workgroups) * 64u + invocation;
-    if i >= step.images * d.quads {
-        return;
-    }
-    let element = step.image_base * d.quads + i;
-    let random = philox(vec4<u32>(element, 0u, step.number, d.layer), vec2<u32>(step.seed, 0u));
-    let kept = random >= vec4<u32>(d.threshold);
-    store_values(i, select(vec4<f32>(), load_values(i) * d.scale, kept));
+// Of `images`, how many need a mask: none at a rate of 0. As far as drivers know this differs by
+// invocation, which keeps them from compiling the kernel again for each value.
+fn masks_of(images: u32, invocation: u32) -> u32 {
+    return select(images, 0u, (dims.dropout_threshold == 0u) | (invocation == 0xffffffffu));
+}
+
+// Which values of a quad are dropped, as the lowest four bits; quads are numbered from the first of
+// the micro-batch.
+fn dropped(quad: u32, quads: u32) -> u32 {
+    let element = step.image_base * quads + quad;
+    let counter = vec4<u32>(element, 0u, step.number, dims.dropout_layer);
+    let random = philox(counter, vec2<u32>(step.seed, 0u));
+    let bits = select(
+        vec4<u32>(), vec4<u32>(1u, 2u, 4u, 8u), random < vec4<u32>(dims.dropout_threshold)
+    );
+    return bits.x | bits.y | bits.z | bits.w;
+}
+
+// A quad after dropout, of which bits 4 place and on tell what is dropped.
+fn with_dropout(value: vec4<f32>, dropped: u32, place: u32) -> vec4<f32> {
+    let bits = vec4<u32>(dropped) & (vec4<u32>(1u, 2u, 4u, 8u) << vec4<u32>(4u * place));
+    return select(vec4<f32>(), value * dims.dropout_scale, bits == vec4<u32>());
 }

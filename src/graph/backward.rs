@@ -6,14 +6,14 @@ use super::lower::{Home, Lowering, Saved, slices};
 use crate::ops::{
     self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvPass, DenseBackwardData,
-    DenseBackwardUpdate, DenseBackwardWeights, DropoutBackward, MaxPoolBackward, SumPartials,
+    DenseBackwardUpdate, DenseBackwardWeights, Dropout, MaxPoolBackward, SumPartials,
     WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
 };
 use crate::shape::{FeatureMap, Layout, TAPS, padded};
 
 impl Lowering<'_> {
     /// Appends the backward pass, from the last layer to the first that is trained.
-    pub(super) fn backward(&mut self, mut gradient: usize, rate: f32) {
+    pub(super) fn backward(&mut self, mut gradient: usize) {
         let layers = self.layers;
         let frozen = self.setting.frozen;
         // Where the maxima were, if `gradient` is of a pooled map and a convolution reads it as that.
@@ -21,15 +21,13 @@ impl Lowering<'_> {
         for (i, (name, layer)) in layers.iter().enumerate().rev() {
             let saved = self.saved[i];
             match *layer {
-                Layer::Dropout { columns, index } => {
-                    let op = DropoutBackward { columns, layer: index, rate };
-                    self.node(name, op, &[gradient]);
-                }
+                // Done with the gradient of the data of the dense layer after it.
+                Layer::Dropout { .. } => {}
                 Layer::Dense { inputs, outputs, flattened, .. } => {
                     let dy = gradient;
                     let last = frozen && flattened.is_some();
                     if !last {
-                        gradient = self.dense_data(name, saved, dy, inputs, outputs);
+                        gradient = self.dense_data(i, dy, inputs, outputs);
                     }
                     // After the gradient of the data, which reads the weights as they were.
                     self.dense_weights(name, saved, dy, inputs, outputs);
@@ -95,7 +93,13 @@ impl Lowering<'_> {
             if self.setting.in_place {
                 let home = Home::Parameter(parameter);
                 let w = self.tensor(String::new(), slice.weights(), home);
-                self.node(name, DenseBackwardUpdate { slice }, &[saved.input, dy, w]);
+                let mut tensors = vec![saved.input, dy, w];
+                let momentum = self.setting.momentum;
+                if momentum {
+                    let (what, home) = (format!("{name} momentum"), Home::Velocity(parameter));
+                    tensors.push(self.tensor(what, slice.weights(), home));
+                }
+                self.node(name, DenseBackwardUpdate { slice, momentum }, &tensors);
             } else {
                 let grad = self.gradient_of(name, parameter, slice.weights());
                 self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);
@@ -103,21 +107,18 @@ impl Lowering<'_> {
         }
     }
 
-    fn dense_data(
-        &mut self,
-        name: &str,
-        saved: Saved,
-        dy: usize,
-        inputs: usize,
-        outputs: usize,
-    ) -> usize {
+    fn dense_data(&mut self, i: usize, dy: usize, inputs: usize, outputs: usize) -> usize {
+        let (name, saved) = (&self.layers[i].0, self.saved[i]);
+        let scale = i.checked_sub(1).map_or(Dropout::NONE, |before| self.dropout(before)).scale();
         let dx = self.arena(name, "input gradient", Layout::Rows(inputs));
         let slices = slices(inputs, outputs, self.setting.facts.max_binding);
+        let last = slices.len() - 1;
         for (i, slice) in slices.into_iter().enumerate() {
             let home = Home::Parameter(saved.parameter + i);
             let w = self.tensor(String::new(), slice.weights(), home);
             let images = self.setting.images;
-            let op = DenseBackwardData { slice, accumulate: i > 0, images };
+            let scale = if i == last { scale } else { 1.0 };
+            let op = DenseBackwardData { slice, accumulate: i > 0, scale, images };
             self.node(name, op, &[dy, w, saved.input, dx]);
         }
         dx

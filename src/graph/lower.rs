@@ -5,7 +5,7 @@ use super::{Architecture, Layer, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
-    Choices, ConvForward, ConvPass, ConvTask, DenseForward, DropoutForward, FillHalo, LoadRaw,
+    Choices, ConvForward, ConvPass, ConvTask, DenseForward, Dropout, FillHalo, LoadRaw,
     MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, ResizePillow, Shard, Slice,
     SoftmaxCrossEntropy, Tile, WinogradFilter, WinogradForward,
 };
@@ -45,6 +45,8 @@ pub enum Home {
     Parameter(usize),
     /// Their gradient.
     Gradient(usize),
+    /// What SGD with momentum keeps of their gradients.
+    Velocity(usize),
     /// The running statistics of the batch normalisation with this number.
     Statistics(usize),
     /// A shard of the image set.
@@ -174,6 +176,8 @@ pub struct Setting<'a> {
     pub frozen: bool,
     /// True if dense layers are updated as their gradients are computed.
     pub in_place: bool,
+    /// True if SGD has momentum.
+    pub momentum: bool,
     /// Images that most launches have.
     pub images: usize,
     /// The adapter.
@@ -248,7 +252,7 @@ pub fn lower(setting: &Setting<'_>, source: Reads<'_>) -> Graph {
     let logits = lowering.forward(x);
     let dlogits = lowering.loss(logits, network.classes(), labels, samples);
     if setting.pass == Pass::Train {
-        lowering.backward(dlogits, network.dropout());
+        lowering.backward(dlogits);
     }
     lowering.graph.logits = logits;
     lowering.graph
@@ -344,7 +348,6 @@ impl Lowering<'_> {
 
     fn forward(&mut self, mut x: usize) -> usize {
         let layers = self.layers;
-        let rate = self.setting.network.dropout();
         // Where the maxima were, of a pooling that the convolution before it has done.
         let mut pooled = None;
         for (i, (name, layer)) in layers.iter().enumerate() {
@@ -377,23 +380,30 @@ impl Lowering<'_> {
                 }
                 Layer::Dense { inputs, outputs, relu, .. } => {
                     let y = self.arena(name, "output", Layout::Rows(outputs));
+                    let dropout = self.dropout(i + 1);
                     for slice in slices(inputs, outputs, self.setting.facts.max_binding) {
                         let w = self.parameter(name, slice.weights());
-                        let op = DenseForward { slice, relu, images: self.setting.images };
+                        let op = DenseForward { slice, relu, dropout, images: self.setting.images };
                         self.node(name, op, &[x, w, y]);
                     }
                     x = y;
                 }
-                Layer::Dropout { columns, index } => {
-                    if self.setting.pass == Pass::Train {
-                        let op = DropoutForward { columns, layer: index, rate };
-                        self.node(name, op, &[x]);
-                    }
-                }
+                // Done by the dense layer before it.
+                Layer::Dropout { .. } => {}
             }
             self.saved.push(saved);
         }
         x
+    }
+
+    /// The dropout of layer `i`: in training and if it is one.
+    pub(super) fn dropout(&self, i: usize) -> Dropout {
+        match self.layers.get(i) {
+            Some((_, Layer::Dropout { index, .. })) if self.setting.pass == Pass::Train => {
+                Dropout { layer: *index, rate: self.setting.network.dropout() }
+            }
+            _ => Dropout::NONE,
+        }
     }
 
     /// Convolution `i`; where a batch normalisation follows that does not learn, both as one, and

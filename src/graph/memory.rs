@@ -20,18 +20,22 @@ pub fn plan(
     let parameters = |in_place| {
         let parameters = lower::parameters(architecture, facts.max_binding, frozen, in_place);
         let places = plan::place_parameters(&parameters, facts);
-        let with = plan::with_gradients(&parameters, &places);
-        let gradients = places.buffers.iter().zip(with).filter(|(_, with)| *with);
-        (places.bytes(), gradients.map(|(bytes, _)| bytes).sum::<u64>())
+        let bytes = |with: Vec<bool>| -> u64 {
+            let with = places.buffers.iter().zip(with).filter(|(_, with)| *with);
+            with.map(|(bytes, _)| bytes).sum()
+        };
+        let gradients = bytes(plan::buffers_of(&parameters, &places, |p| p.gradient));
+        let trained = bytes(plan::buffers_of(&parameters, &places, |p| p.trained));
+        (places.bytes(), gradients, trained)
     };
-    let (bytes, gradients) = parameters(false);
+    let (bytes, gradients, trained) = parameters(false);
     let graphs = |images| graphs(architecture, options, images, facts);
     let mut plan = MemoryPlan {
         micro_batch: 0,
         in_place: false,
         parameters: bytes,
         gradients: if options.train { gradients } else { 0 },
-        momentum: if options.train && options.momentum { gradients } else { 0 },
+        momentum: if options.train && options.momentum { trained } else { 0 },
         statistics: plan::place_parameters(&lower::statistics(architecture), facts).bytes(),
         arena: 0,
         arena_unshared: 0,
@@ -51,11 +55,12 @@ pub fn plan(
     plan.arena = arena(plan.micro_batch);
     plan.in_place = options.update_in_place
         && options.train
-        && !options.momentum
         && plan.micro_batch >= batch
         && DenseBackwardUpdate::suits(facts);
     if plan.in_place {
-        (plan.parameters, plan.gradients) = parameters(true);
+        let trained;
+        (plan.parameters, plan.gradients, trained) = parameters(true);
+        plan.momentum = if options.momentum { trained } else { 0 };
     }
     let unshared = |graph: &Graph| {
         let tensors = graph.tensors.iter().filter(|tensor| tensor.home == Home::Arena);
@@ -93,8 +98,8 @@ pub(super) fn setting<'a>(
     facts: &'a AdapterFacts,
 ) -> Setting<'a> {
     let (frozen, variants) = (options.freeze_features, options.variants.as_slice());
-    let choices = &options.choices;
-    Setting { network, pass, frozen, in_place, images, facts, variants, choices }
+    let (momentum, choices) = (options.momentum, &options.choices);
+    Setting { network, pass, frozen, in_place, momentum, images, facts, variants, choices }
 }
 
 /// Sizes of the buffers in which any one of the graphs fits.

@@ -32,8 +32,8 @@ pub struct NetworkOptions {
     /// whole batch (Hoffer et al., "Train longer, generalize better", arXiv:1705.08741, section 4).
     pub ghost_batch: Option<usize>,
     /// True if dense layers may be updated as their gradients are computed: where a batch is one
-    /// micro-batch, SGD has no momentum, and the adapter gains by it. Their gradients are then never
-    /// stored, and cannot be read.
+    /// micro-batch and the adapter gains by it. Their gradients are then never stored, and cannot be
+    /// read.
     pub update_in_place: bool,
     /// Kernel variants to prefer, by name.
     pub variants: Vec<String>,
@@ -69,8 +69,9 @@ pub struct Network {
     parameters: Vec<Parameter>,
     places: Arena,
     weights: Vec<Buffer>,
-    /// For each buffer of weights, `None` where they are frozen.
+    /// For each buffer of weights, `None` where they are frozen or updated in place.
     gradients: Vec<Option<Buffer>>,
+    /// For each buffer of weights, `None` where they are frozen or there is no momentum.
     velocities: Vec<Option<Buffer>>,
     norms: Vec<Parameter>,
     norm_places: Arena,
@@ -106,17 +107,18 @@ impl Network {
         let all = |label: &str, sizes: &[u64]| -> Result<Vec<Buffer>, GraphError> {
             sizes.iter().map(|&size| Ok(gpu.tensors(label, size)?)).collect()
         };
-        let trained = plan::with_gradients(&parameters, &places);
-        let like_weights = |label: &str, wanted: bool| -> Result<Vec<Option<Buffer>>, GraphError> {
-            let buffer = |(&size, &trained)| {
-                let buffer = (wanted && trained).then(|| gpu.tensors(label, size)).transpose();
-                Ok(buffer?)
+        let like_weights = |label: &str, wanted: bool, of: fn(&Parameter) -> bool| {
+            let with = plan::buffers_of(&parameters, &places, of);
+            let buffer = |(&size, with)| {
+                let buffer = (wanted && with).then(|| gpu.tensors(label, size)).transpose();
+                buffer.map_err(GraphError::from)
             };
-            places.buffers.iter().zip(&trained).map(buffer).collect()
+            places.buffers.iter().zip(with).map(buffer).collect::<Result<Vec<_>, _>>()
         };
         let weights = all("parameters", &places.buffers)?;
-        let gradients = like_weights("gradients", options.train)?;
-        let velocities = like_weights("momentum", options.train && options.momentum)?;
+        let gradients = like_weights("gradients", options.train, |p| p.gradient)?;
+        let momentum = options.train && options.momentum;
+        let velocities = like_weights("momentum", momentum, |p| p.trained)?;
         let statistics = all("statistics", &norm_places.buffers)?;
         let of_arena = |(buffer, &size): (usize, &u64)| match plan::holds_words(buffer) {
             true => gpu.buffer("arena", size),
@@ -204,7 +206,7 @@ impl Network {
         if !self.options.train {
             return Err(GraphError::NotForTraining);
         }
-        let range = self.gradients_of(i);
+        let range = self.of_weights(&self.gradients, i);
         Ok(range.map(|range| self.gpu().read(&range)).transpose()?)
     }
 
@@ -256,7 +258,8 @@ impl Network {
         let arena = plan::place(&graph, images, facts);
         let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
             (Home::Parameter(i), _) => self.weights_of(i),
-            (Home::Gradient(i), _) => self.gradients_of(i).expect("it has one"),
+            (Home::Gradient(i), _) => self.of_weights(&self.gradients, i).expect("it has one"),
+            (Home::Velocity(i), _) => self.of_weights(&self.velocities, i).expect("it has one"),
             (Home::Statistics(i), _) => self.statistics_of(i),
             (Home::Pixels(i), _) => source.shards[i].2.whole(),
             (Home::Tables, _) => tables.whole(),
@@ -301,7 +304,7 @@ impl Network {
         Ok(Bound { layer, op, launch })
     }
 
-    /// The update of all parameters, in slices that fit a binding.
+    /// The update of all parameters that have gradients, in slices that fit a binding.
     fn bind_updates(&self) -> Result<Vec<Bound>, GraphError> {
         let mut updates = Vec::new();
         let facts = self.gpu().facts();
@@ -334,9 +337,10 @@ impl Network {
         range(&self.weights[place.buffer], place, &self.parameters[parameter])
     }
 
-    fn gradients_of(&self, parameter: usize) -> Option<BufferRange> {
+    /// What belongs to a parameter in buffers like those of the weights.
+    fn of_weights(&self, buffers: &[Option<Buffer>], parameter: usize) -> Option<BufferRange> {
         let place = self.places.place(parameter);
-        let buffer = self.gradients[place.buffer].as_ref()?;
+        let buffer = buffers[place.buffer].as_ref()?;
         Some(range(buffer, place, &self.parameters[parameter]))
     }
 

@@ -37,7 +37,8 @@ pub fn operations(
     let graph = lower::lower(&setting, Reads { shape: images, format, shards });
     let of_node = |node: lower::Node| Operation { layer: node.layer, op: node.op };
     let mut operations: Vec<_> = graph.nodes.into_iter().map(of_node).collect();
-    if options.train {
+    // Frozen features and dense layers updated in place leave nothing to it.
+    if options.train && plan.gradients > 0 {
         let len = plan.gradients as usize / 4;
         let op: Box<dyn Op> = match options.momentum {
             true => Box::new(SgdMomentumUpdate { len }),
@@ -73,8 +74,7 @@ mod tests {
         assert_eq!(train.last().unwrap(), &("update".to_owned(), "sgd_momentum_update"));
         assert_eq!(names(true, false).last().unwrap().1, "sgd_update");
         let infer = names(false, true);
-        let forward = train.iter().filter(|(_, op)| *op != "dropout_forward").take(infer.len());
-        assert!(infer.iter().eq(forward), "{infer:?}");
+        assert!(infer.iter().eq(train.iter().take(infer.len())), "{infer:?}");
         assert_eq!(infer.last().unwrap().1, "metrics_update");
     }
 }

@@ -126,8 +126,8 @@ fn lowest_free(
     fits.then_some(Place { buffer, offset, size: span.size })
 }
 
-/// Places the parameters one after another, those with gradients in other buffers than those without;
-/// gradients and momentum have the same places in buffers of their own.
+/// Places the parameters one after another, those with gradients, or velocities, in other buffers than
+/// those without; gradients and momentum have the same places in buffers of their own.
 pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena {
     let align = facts.storage_alignment.max(16);
     let mut arena = Arena::default();
@@ -135,7 +135,8 @@ pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena
     for parameter in parameters {
         let size = parameter.layout.bytes(1).next_multiple_of(align);
         let fits = |end: &u64| end + size <= facts.max_tensors;
-        let other_kind = before.replace(parameter.gradient) != Some(parameter.gradient);
+        let kind = (parameter.trained, parameter.gradient);
+        let other_kind = before.replace(kind) != Some(kind);
         if other_kind || !arena.buffers.last().is_some_and(fits) {
             arena.buffers.push(0);
         }
@@ -147,12 +148,17 @@ pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena
     arena
 }
 
-/// For each buffer of `places` whether the parameters in it have gradients.
-pub fn with_gradients(parameters: &[Parameter], places: &Arena) -> Vec<bool> {
+/// For each buffer of `places` what is true of the parameters in it: that they are trained, or that
+/// they have gradients.
+pub fn buffers_of(
+    parameters: &[Parameter],
+    places: &Arena,
+    is: impl Fn(&Parameter) -> bool,
+) -> Vec<bool> {
     let mut with = vec![false; places.buffers.len()];
     for (parameter, place) in parameters.iter().zip(&places.places) {
         if let Some(place) = place {
-            with[place.buffer] = parameter.gradient;
+            with[place.buffer] = is(parameter);
         }
     }
     with

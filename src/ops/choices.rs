@@ -132,7 +132,7 @@ pub fn choose(
 mod tests {
     use super::*;
     use crate::gpu::AdapterKind;
-    use crate::ops::{ConvPass, DenseForward, Slice};
+    use crate::ops::{ConvPass, DenseForward, Dropout, Slice};
     use crate::shape::FeatureMap;
 
     #[test]
@@ -141,7 +141,12 @@ mod tests {
         let source = FeatureMap::new(14, 14, 16).with_halo(1);
         let target = source.with_channels(32);
         let task = ConvTask { pass: ConvPass::Forward, source, target, pool: false };
-        let dense = DenseForward { slice: Slice::whole(64, 32), relu: true, images: 8 };
+        let dense = DenseForward {
+            slice: Slice::whole(64, 32),
+            relu: true,
+            dropout: Dropout::NONE,
+            images: 8,
+        };
         let mut choices = Choices::default();
         let names = |choices: &Choices, wanted: &[&str]| {
             let wanted: Vec<_> = wanted.iter().map(|&name| name.to_owned()).collect();
@@ -166,7 +171,12 @@ mod tests {
     fn a_choice_that_does_not_run_here_is_passed_over() {
         let facts =
             AdapterFacts { subgroups: false, ..AdapterFacts::example(AdapterKind::Discrete) };
-        let dense = DenseForward { slice: Slice::whole(64, 32), relu: true, images: 8 };
+        let dense = DenseForward {
+            slice: Slice::whole(64, 32),
+            relu: true,
+            dropout: Dropout::NONE,
+            images: 8,
+        };
         let mut choices = Choices::default();
         choices.set(task_key(&dense, 8), "dense_forward_shuffle".to_owned());
         assert_eq!(choices.variant(&dense, 8, &facts, &[]).unwrap().name, "dense_forward_tiled");

@@ -4,7 +4,7 @@
 //! one binding of the adapter.
 
 use super::tiles::DenseTile;
-use super::{Data, Op, rounding};
+use super::{Data, Dropout, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
 use crate::shape::{Layout, PANEL, padded};
@@ -22,24 +22,31 @@ pub struct Slice {
     pub count: usize,
 }
 
-/// `y = x * w + bias`, then ReLU if wanted: `(n, inputs)` to a slice of `(n, outputs)`.
+/// `y = x * w + bias`, then ReLU and dropout if wanted: `(n, inputs)` to a slice of `(n, outputs)`.
 #[derive(Debug, Clone, Copy)]
 pub struct DenseForward {
     /// The outputs computed.
     pub slice: Slice,
     /// True if negative outputs become 0.
     pub relu: bool,
+    /// Dropout of the outputs: [`Dropout::NONE`] in inference.
+    pub dropout: Dropout,
     /// Images that most launches have: tiles are made for them.
     pub images: usize,
 }
 
-/// `dx = (x > 0) * (dx + dy * w^T)` over a slice of the outputs.
+/// `dx = (x > 0) * scale * (dx + dy * w^T)` over a slice of the outputs.
+///
+/// Dropout before the layer left 0 where it dropped and multiplied what it kept: `x > 0` is then its mask
+/// as well as that of the ReLU before it.
 #[derive(Debug, Clone, Copy)]
 pub struct DenseBackwardData {
     /// The outputs summed over.
     pub slice: Slice,
     /// True if this is not the first slice: the sum is added to `dx`.
     pub accumulate: bool,
+    /// [`Dropout::scale`] of the dropout that gave `x`, in the last slice; else 1.
+    pub scale: f32,
     /// Images that most launches have: tiles are made for them.
     pub images: usize,
 }
@@ -139,7 +146,8 @@ impl Op for DenseForward {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let dims = self.slice.dims(Some(("relu", self.relu)));
+        let mut dims = self.slice.dims(Some(("relu", self.relu)));
+        dims.extend(self.dropout.dims());
         let (lanes, supported) = Lanes::or_least(facts);
         let at_once = images_at_once(self.images, lanes);
         let panels = self.slice.panels();
@@ -180,7 +188,9 @@ impl Op for DenseForward {
                     (0..slice.inputs).map(|c| x[n * slice.inputs + c] * w[slice.weight(c, k)]);
                 let sum = w[slice.weight(slice.inputs, k)] + products.sum::<f64>();
                 let value = if self.relu { sum.max(0.0) } else { sum };
-                y[n * padded(slice.outputs) + slice.first + k] = value;
+                let stored = padded(slice.outputs);
+                let at = n * stored + slice.first + k;
+                y[at] = value * self.dropout.factor(step, at, stored);
             }
         }
     }
@@ -206,7 +216,8 @@ impl Op for DenseBackwardData {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let dims = self.slice.dims(Some(("accumulate", self.accumulate)));
+        let mut dims = self.slice.dims(Some(("accumulate", self.accumulate)));
+        dims.push(("scale", Dim::F(self.scale)));
         let (lanes, supported) = Lanes::or_least(facts);
         let at_once = images_at_once(self.images, lanes);
         let quads = self.slice.in_quads();
@@ -248,7 +259,7 @@ impl Op for DenseBackwardData {
                 let at = n * slice.inputs + c;
                 let old = if self.accumulate { dx[at] } else { 0.0 };
                 let sum = old + products.sum::<f64>();
-                dx[at] = if x[at] > 0.0 { sum } else { 0.0 };
+                dx[at] = if x[at] > 0.0 { sum * f64::from(self.scale) } else { 0.0 };
             }
         }
     }
@@ -338,14 +349,20 @@ pub(super) fn slices() -> Vec<Slice> {
 
 pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
     let relu = |i: usize| i.is_multiple_of(2);
-    let op = |(i, slice)| Box::new(DenseForward { slice, relu: relu(i), images: 1 + 7 * i }) as _;
+    // Nothing dropped, almost everything, and what is usual.
+    let rates = [0.5, 0.0, 0.3, 0.999];
+    let op = |(i, slice): (usize, Slice)| {
+        let dropout = Dropout { layer: i as u32, rate: rates[i % 4] };
+        Box::new(DenseForward { slice, relu: relu(i), dropout, images: 1 + 7 * i }) as Box<dyn Op>
+    };
     slices().into_iter().enumerate().map(op).collect()
 }
 
 pub(super) fn backward_data_examples() -> Vec<Box<dyn Op>> {
     let op = |(i, slice): (usize, Slice)| {
         let accumulate = slice.first > 0;
-        Box::new(DenseBackwardData { slice, accumulate, images: 1 + 7 * i }) as Box<dyn Op>
+        let scale = if i % 3 == 0 { 1.0 } else { 1.0 / 0.7 };
+        Box::new(DenseBackwardData { slice, accumulate, scale, images: 1 + 7 * i }) as Box<dyn Op>
     };
     slices().into_iter().enumerate().map(op).collect()
 }

@@ -1,131 +1,50 @@
-//! Inverted dropout of a dense layer's outputs, and its gradient: the same mask, computed again.
+//! Inverted dropout, which dense layers do as they store their outputs.
 
-use super::{Data, Op, rounding};
-use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
-use crate::shape::{Layout, padded};
+use crate::kernel::{Dim, Step};
 
-/// `values = keep ? values / (1 - rate) : 0`, in place.
+/// `value = keep ? value / (1 - rate) : 0` for the outputs of a dense layer.
 ///
 /// The mask depends on the seed, the training step, the layer and the place in the batch alone, so
-/// it does not matter how a batch is cut into micro-batches.
-#[derive(Debug, Clone, Copy)]
-pub struct DropoutForward {
-    /// Columns of the layer's output.
-    pub columns: usize,
+/// it does not matter how a batch is cut into micro-batches, and it is stored nowhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
     /// Number of the dropout layer: each has masks of its own.
     pub layer: u32,
     /// Share of values set to 0, from 0 up to but not including 1.
     pub rate: f32,
 }
 
-/// The gradient of [`DropoutForward`] with the same fields, in place.
-#[derive(Debug, Clone, Copy)]
-pub struct DropoutBackward {
-    /// Columns of the layer's output.
-    pub columns: usize,
-    /// Number of the dropout layer.
-    pub layer: u32,
-    /// Share of values set to 0.
-    pub rate: f32,
-}
+impl Dropout {
+    /// Drops nothing and leaves all values as they are.
+    pub const NONE: Self = Self { layer: 0, rate: 0.0 };
 
-impl Op for DropoutForward {
-    fn name(&self) -> &'static str {
-        "dropout_forward"
+    /// What is kept is multiplied by this, and so is its gradient.
+    pub fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.rate)
     }
 
-    fn bindings(&self) -> Vec<Binding> {
-        bindings(self.columns)
+    /// The dimensions of `common/dropout.wgsl`.
+    pub(super) fn dims(&self) -> [(&'static str, Dim); 3] {
+        [
+            ("dropout_layer", Dim::U(self.layer)),
+            ("dropout_threshold", Dim::U(threshold(self.rate))),
+            ("dropout_scale", Dim::F(self.scale())),
+        ]
     }
 
-    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
-        vec![variant! {
-            "dropout_forward",
-            constants: vec![],
-            dims: dims(self),
-            grid: grid(self.columns),
-            proven: true,
-            supported: Ok(()),
-        }]
+    /// What element `i` of a micro-batch's `(n, columns)` is multiplied by, `columns` stored ones.
+    pub(super) fn factor(&self, step: &Step, i: usize, columns: usize) -> f64 {
+        let quad = (step.image_base as usize * columns + i) / 4;
+        let words = philox([quad as u32, 0, step.number, self.layer], [step.seed, 0]);
+        let kept = words[i % 4] >= threshold(self.rate);
+        if kept { 1.0 / (1.0 - f64::from(self.rate)) } else { 0.0 }
     }
-
-    fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        reference(self, step, buffers);
-    }
-
-    fn tolerance(&self, _images: u64) -> f64 {
-        rounding(1)
-    }
-}
-
-impl Op for DropoutBackward {
-    fn name(&self) -> &'static str {
-        "dropout_backward"
-    }
-
-    fn bindings(&self) -> Vec<Binding> {
-        bindings(self.columns)
-    }
-
-    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
-        vec![variant! {
-            "dropout_backward",
-            constants: vec![],
-            dims: dims(&self.forward()),
-            grid: grid(self.columns),
-            proven: true,
-            supported: Ok(()),
-        }]
-    }
-
-    fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        reference(&self.forward(), step, buffers);
-    }
-
-    fn tolerance(&self, _images: u64) -> f64 {
-        rounding(1)
-    }
-}
-
-impl DropoutBackward {
-    fn forward(&self) -> DropoutForward {
-        DropoutForward { columns: self.columns, layer: self.layer, rate: self.rate }
-    }
-}
-
-fn bindings(columns: usize) -> Vec<Binding> {
-    vec![Binding::quads("values", Layout::Rows(columns), Access::Update)]
-}
-
-fn dims(op: &DropoutForward) -> Vec<(&'static str, Dim)> {
-    vec![
-        ("quads", Dim::U(op.columns.div_ceil(4) as u32)),
-        ("layer", Dim::U(op.layer)),
-        ("threshold", Dim::U(threshold(op.rate))),
-        ("scale", Dim::F(1.0 / (1.0 - op.rate))),
-    ]
-}
-
-fn grid(columns: usize) -> Grid {
-    Grid { tiles: 1, items: columns.div_ceil(4) as u64, per_group: 64 }
 }
 
 /// Random words below this drop their value.
 fn threshold(rate: f32) -> u32 {
     // A conversion from float saturates: a rate of almost 1 gives the largest word.
     (f64::from(rate) * 4_294_967_296.0).round() as u32
-}
-
-fn reference(op: &DropoutForward, step: &Step, buffers: &mut [Data]) {
-    let [values] = buffers else { unreachable!("one binding") };
-    let (stored, threshold) = (padded(op.columns), threshold(op.rate));
-    let scale = 1.0 / (1.0 - f64::from(op.rate));
-    for i in 0..step.images as usize * stored {
-        let quad = (step.image_base as usize * stored + i) / 4;
-        let words = philox([quad as u32, 0, step.number, op.layer], [step.seed, 0]);
-        values[i] = if words[i % 4] >= threshold { values[i] * scale } else { 0.0 };
-    }
 }
 
 /// Philox-4x32-10: ten rounds over a counter with a key (Salmon et al., Parallel Random Numbers: As
@@ -145,34 +64,14 @@ fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// `(columns, layer, rate)`: smallest, with padding, all kept, and VGG's.
-const SHAPES: &[(usize, u32, f32)] =
-    &[(1, 0, 0.5), (4, 1, 0.3), (10, 0, 0.5), (31, 7, 0.0), (257, 2, 0.999), (4096, 1, 0.5)];
-
-pub(super) fn forward_examples() -> Vec<Box<dyn Op>> {
-    let op = |&(columns, layer, rate): &(usize, u32, f32)| {
-        Box::new(DropoutForward { columns, layer, rate }) as _
-    };
-    SHAPES.iter().map(op).collect()
-}
-
-pub(super) fn backward_examples() -> Vec<Box<dyn Op>> {
-    let op = |&(columns, layer, rate): &(usize, u32, f32)| {
-        Box::new(DropoutBackward { columns, layer, rate }) as _
-    };
-    SHAPES.iter().map(op).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn run(rate: f32, step: &Step, columns: usize) -> Vec<f64> {
-        let op = DropoutForward { columns, layer: 3, rate };
-        let mut buffers = [Data::F(vec![1.0; step.images as usize * padded(columns)])];
-        op.reference(step, &mut buffers);
-        let [Data::F(values)] = buffers else { unreachable!("floats") };
-        values
+        let dropout = Dropout { layer: 3, rate };
+        let all = 0..step.images as usize * columns;
+        all.map(|i| dropout.factor(step, i, columns)).collect()
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
 pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
 pub use dense_update::DenseBackwardUpdate;
-pub use dropout::{DropoutBackward, DropoutForward};
+pub use dropout::Dropout;
 pub use fill_halo::FillHalo;
 pub use input::{Pictures, Shard};
 pub use load_raw::LoadRaw;
@@ -164,8 +164,6 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "dense_backward_data", examples: dense::backward_data_examples },
     Entry { name: "dense_backward_weights", examples: dense::backward_weights_examples },
     Entry { name: "dense_backward_update", examples: dense_update::examples },
-    Entry { name: "dropout_forward", examples: dropout::forward_examples },
-    Entry { name: "dropout_backward", examples: dropout::backward_examples },
     Entry { name: "softmax_cross_entropy", examples: softmax::examples },
     Entry { name: "metrics_update", examples: metrics::examples },
     Entry { name: "sgd_update", examples: sgd::plain_examples },

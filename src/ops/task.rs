@@ -182,7 +182,7 @@ fn size(layout: Layout) -> String {
 mod tests {
     use super::*;
     use crate::gpu::AdapterKind;
-    use crate::ops::{AvgPoolForward, DenseForward, Slice};
+    use crate::ops::{AvgPoolForward, DenseForward, Dropout, Slice};
 
     fn maps() -> (FeatureMap, FeatureMap) {
         let source = FeatureMap::new(14, 12, 16).with_halo(1);
@@ -210,7 +210,12 @@ mod tests {
 
     #[test]
     fn other_tasks_are_named_by_operation_and_sizes() {
-        let dense = DenseForward { slice: Slice::whole(64, 10), relu: false, images: 4 };
+        let dense = DenseForward {
+            slice: Slice::whole(64, 10),
+            relu: false,
+            dropout: Dropout::NONE,
+            images: 4,
+        };
         assert_eq!(task_key(&dense, 4), "dense_forward 64>10 n4");
         let pooling = AvgPoolForward {
             x: FeatureMap::new(9, 8, 4).with_halo(1),

@@ -61,8 +61,6 @@ kernel_tests! {
     dense_backward_data
     dense_backward_weights
     dense_backward_update
-    dropout_forward
-    dropout_backward
     softmax_cross_entropy
     metrics_update
     sgd_update

@@ -69,11 +69,18 @@ fn micro_batches_of_8_and_32_agree() {
 fn updates_in_place_give_the_same_bits() {
     let Some(devices) = device::open() else { return };
     let gpu = devices.usual.gpu();
-    let run = |update_in_place| {
-        let options = NetworkOptions { batch: 16, update_in_place, ..Default::default() };
+    let run = |update_in_place, (momentum, freeze_features)| {
+        let options = NetworkOptions {
+            batch: 16,
+            update_in_place,
+            momentum,
+            freeze_features,
+            ..Default::default()
+        };
         let bench = Bench::new(gpu, networks::tiny(0.5), options, 6);
         let suits = DenseBackwardUpdate::suits(gpu.facts());
         assert_eq!(bench.network.plan().in_place, update_in_place && suits);
+        assert_eq!(bench.network.allocated_bytes(), bench.network.plan().bytes());
         // A batch that is not whole, too.
         let counts = [16, 16, 5];
         let step = |(number, count)| bench.run(&bench.train, networks::batch(number, 3, count));
@@ -86,10 +93,12 @@ fn updates_in_place_give_the_same_bits() {
         }
         (bits(&[metrics]), bits(&bench.parameters()), bench.network.plan().bytes())
     };
-    let (stored, in_place) = (run(false), run(true));
-    assert!(stored.0 == in_place.0 && stored.1 == in_place.1, "the results differ");
-    if DenseBackwardUpdate::suits(gpu.facts()) {
-        assert!(in_place.2 < stored.2, "{} bytes, stored {}", in_place.2, stored.2);
+    for kind in [(false, false), (true, false), (true, true)] {
+        let (stored, in_place) = (run(false, kind), run(true, kind));
+        assert!(stored.0 == in_place.0 && stored.1 == in_place.1, "{kind:?}: the results differ");
+        if DenseBackwardUpdate::suits(gpu.facts()) {
+            assert!(in_place.2 < stored.2, "{} bytes, stored {}", in_place.2, stored.2);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{Dropped, NetworkOptions, TuneTask, choices_of, tune, tune_tasks};
 use vgg_wgpu::kernel::{Binding, Dim, Step, Variant};
-use vgg_wgpu::ops::{Choices, ConvTask, Data, DenseForward, Op, Slice, Way};
+use vgg_wgpu::ops::{Choices, ConvTask, Data, DenseForward, Dropout, Op, Slice, Way};
 
 use crate::device;
 use crate::networks::{Bench, tiny};
@@ -61,7 +61,8 @@ impl Op for Tempting {
 #[test]
 fn a_wrong_variant_and_a_broken_one_are_dropped_with_the_reason() {
     let Some(devices) = device::open() else { return };
-    let op = DenseForward { slice: Slice::whole(64, 96), relu: true, images: 8 };
+    let op =
+        DenseForward { slice: Slice::whole(64, 96), relu: true, dropout: Dropout::NONE, images: 8 };
     let task = TuneTask {
         key: "dense".to_owned(),
         layers: vec!["dense1".to_owned()],

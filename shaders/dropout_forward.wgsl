@@ -1,2 +1,0 @@
-// Dropout of a dense layer's outputs; see common/dropout.wgsl.
-//@ include "common/dropout.wgsl"
