@@ -22,7 +22,7 @@ const LEAST_BYTES: u64 = 1 << 19;
 
 fn kernels(criterion: &mut Criterion) {
     let adapter = env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
-    let opened = Gpu::open(&GpuOptions { adapter, all_checks: false });
+    let opened = Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() });
     let gpu = match opened {
         Ok(gpu) => Arc::new(gpu),
         Err(error) => return eprintln!("no benchmark runs: {error}"),

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use bytesize::ByteSize;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
+use etcetera::BaseStrategy as _;
 use serde::Serialize;
 use thiserror::Error;
 use vgg_wgpu::data::{self, DataError, Dataset};
@@ -160,10 +161,16 @@ pub struct AdapterArgs {
     pub adapter: Option<String>,
 }
 
+/// `vgg-wgpu` in the user's cache folder; none without a home folder.
+fn cache_dir() -> Option<PathBuf> {
+    Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("vgg-wgpu"))
+}
+
 impl AdapterArgs {
     /// Opens the adapter.
     pub fn open(&self) -> Result<Arc<Gpu>> {
-        let options = GpuOptions { adapter: self.adapter.clone(), all_checks: false };
+        let cache = cache_dir().map(|dir| dir.join("shaders"));
+        let options = GpuOptions { adapter: self.adapter.clone(), cache, ..GpuOptions::default() };
         Ok(Arc::new(Gpu::open(&options)?))
     }
 }

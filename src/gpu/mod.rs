@@ -7,6 +7,7 @@ mod ring;
 mod texels;
 mod timing;
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adapter::{AdapterFacts, AdapterKind, list, preferred};
@@ -25,6 +26,8 @@ pub struct GpuOptions {
     /// Run every shader with all bounds and loop checks, also those whose indices are proven in
     /// range by construction. Slower; for tests and for hunting faults.
     pub all_checks: bool,
+    /// A folder to keep parsed shaders in, for the next start; made at need. `None` keeps none.
+    pub cache: Option<PathBuf>,
 }
 
 /// An open device with its queue.
@@ -34,6 +37,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     facts: AdapterFacts,
     all_checks: bool,
+    cache: Option<PathBuf>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
@@ -74,7 +78,8 @@ impl Gpu {
             opened.map_err(|source| GpuError::Request { adapter: facts.name.clone(), source })?;
         let fault = Arc::new(Mutex::new(None));
         watch(&device, &fault);
-        Ok(Self { device, queue, facts, all_checks: options.all_checks, fault })
+        let (all_checks, cache) = (options.all_checks, options.cache.clone());
+        Ok(Self { device, queue, facts, all_checks, cache, fault })
     }
 
     /// The facts of the adapter in use.
@@ -85,6 +90,11 @@ impl Gpu {
     /// True if no shader may run with checks off.
     pub fn all_checks(&self) -> bool {
         self.all_checks
+    }
+
+    /// The folder that parsed shaders are kept in.
+    pub fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
     }
 
     /// Blocks until all submitted work is done.

@@ -1,5 +1,6 @@
 //! Compiled kernels and their bindings.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::{Binding, Dim, KernelError, Source, Step, Variant};
+use super::{Binding, Dim, KernelError, Source, Step, Variant, cache};
 use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Memory, TEXEL_FORMAT};
 
 /// Micro-batches whose [`Step`]s are on the device at once.
@@ -194,7 +195,11 @@ impl Kernels {
         let device = &self.gpu.device;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(variant.name),
-            source: wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
+            source: match cache::module(source, self.gpu.cache()) {
+                Ok(module) => wgpu::ShaderSource::Naga(Cow::Owned(module)),
+                // wgpu tells what is wrong with it.
+                Err(_) => wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
+            },
         };
         let module = if variant.proven && !self.gpu.all_checks() {
             // SAFETY: `proven` says that every index is in range by construction and every loop

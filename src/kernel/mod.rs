@@ -4,6 +4,7 @@
 //! Shapes reach a shader as a uniform (`dims`), tile sizes as constants. So a network needs one
 //! pipeline a variant, not one a layer, and the first step does not wait for dozens of compilations.
 
+mod cache;
 mod launch;
 mod recorder;
 mod source;

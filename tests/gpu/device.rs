@@ -27,7 +27,8 @@ pub fn open() -> Option<MutexGuard<'static, Devices>> {
 
 fn make() -> Option<Devices> {
     let adapter = env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
-    let open = |all_checks| Gpu::open(&GpuOptions { adapter: adapter.clone(), all_checks });
+    let open =
+        |all_checks| Gpu::open(&GpuOptions { adapter: adapter.clone(), all_checks, cache: None });
     let usual = match open(false) {
         Err(GpuError::NoAdapter { searched, .. }) => {
             let required = env::var("VGG_REQUIRE_GPU").is_ok_and(|value| value == "1");
