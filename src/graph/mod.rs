@@ -18,6 +18,7 @@ mod source;
 pub use architecture::{Architecture, Block, Builder};
 pub use check::Checked;
 pub use error::GraphError;
+pub use fill::Fill;
 pub use layer::Layer;
 pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
 pub use memory::plan;
