@@ -4,19 +4,35 @@ use super::{GraphError, Network};
 use crate::kernel::{Recorder, Step};
 use crate::ops::{Op as _, ProbeUniform};
 
+/// What a parameter is filled with: uniform random numbers in `[-bound, bound)` that follow from
+/// `seed`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fill {
+    /// Its place among [`Network::parameters`].
+    pub parameter: usize,
+    /// The largest magnitude.
+    pub bound: f32,
+    /// What the numbers follow from.
+    pub seed: u32,
+}
+
 impl Network {
-    /// Fills parameter `i` with uniform random numbers in `[-bound, bound)` that follow from `seed`,
-    /// paddings zero, on the device: for measurements, where the numbers need not be those of a paper.
+    /// Fills parameters with random numbers, paddings zero, on the device: for measurements, where the
+    /// numbers need not be those of a paper. One submission for all: lavapipe takes the next one only
+    /// when the last has ended, and so the host is free meanwhile.
     ///
     /// # Errors
     /// [`GraphError::Kernel`] or [`GraphError::Gpu`].
-    pub fn fill_parameter(&self, i: usize, bound: f32, seed: u32) -> Result<(), GraphError> {
-        let op = ProbeUniform { layout: self.parameters()[i].layout, bound, seed };
-        let variant = self.choose(&op)?;
-        let launch = self.kernels.launch(&variant, &op.bindings(), &[self.weights_of(i)])?;
+    pub fn fill_parameters(&self, fills: &[Fill]) -> Result<(), GraphError> {
         let mut recorder = Recorder::new(&self.kernels);
         let step = recorder.step(&Step::default())?;
-        recorder.launch(&launch, step, 1, 0);
+        for &Fill { parameter, bound, seed } in fills {
+            let op = ProbeUniform { layout: self.parameters()[parameter].layout, bound, seed };
+            let variant = self.choose(&op)?;
+            let range = self.weights_of(parameter);
+            let launch = self.kernels.launch(&variant, &op.bindings(), &[range])?;
+            recorder.launch(&launch, step, 1, 0);
+        }
         Ok(recorder.submit()?)
     }
 }

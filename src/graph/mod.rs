@@ -23,6 +23,7 @@ pub use architecture::{Architecture, Block, Builder};
 pub use check::Checked;
 pub use chosen::Chosen;
 pub use error::GraphError;
+pub use fill::Fill;
 pub use layer::Layer;
 pub use lower::{METRIC_SLOTS, Parameter, Pass, SourceShape};
 pub use memory::plan;

@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail, ensure};
 use vgg_wgpu::gpu::{AdapterFacts, Gpu};
 use vgg_wgpu::graph::{
-    Architecture, Batch, Checked, GraphError, ImageSource, Network, NetworkOptions, Pixels,
-    Program, ResizeFilter, SourceShape, TimedRun,
+    Architecture, Batch, Checked, Fill, GraphError, ImageSource, Network, NetworkOptions,
+    Parameter, Pixels, Program, ResizeFilter, SourceShape, TimedRun,
 };
 use vgg_wgpu::ops::VerifyError;
 use vgg_wgpu::shape::Layout;
@@ -127,9 +127,7 @@ impl<'a> Case<'a> {
         let (architecture, facts) = (self.architecture()?, gpu.facts());
         let options = from_cache(&architecture, self.options(facts)?, facts);
         let network = Network::new(Arc::clone(gpu), architecture, options)?;
-        for i in 0..network.parameters().len() {
-            fill(&network, i, self.args.seed)?;
-        }
+        fill(&network, self.args.seed)?;
         let mut random = fastrand::Rng::with_seed(self.args.seed);
         let (count, size) = (self.batch, self.network.resize());
         let shape = SourceShape { count, height: size, width: size, channels: CHANNELS };
@@ -143,23 +141,27 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Sets parameter `i` to values that keep the size of activations from layer to layer: uniform in
+/// Sets parameters to values that keep the size of activations from layer to layer: uniform in
 /// ±sqrt(6 / inputs) (He et al., arXiv:1502.01852).
-fn fill(network: &Network, i: usize, seed: u64) -> Result<(), GraphError> {
-    let layout = network.parameters()[i].layout;
-    let inputs = match layout {
-        Layout::Filter { c, .. } => 9 * c,
-        Layout::Panels { inputs, .. } => inputs,
-        Layout::Norm { c } => {
-            // The identity: scale 1, shift 0.
-            let identity = norm_from_torch(&[&vec![1.0; c], &vec![0.0; c]]);
-            return network.write_parameter(i, &identity);
-        }
-        _ => layout.len(1),
-    };
-    let bound = (6.0 / inputs.max(1) as f32).sqrt();
-    let seed = (seed as u32).wrapping_mul(65_537).wrapping_add(i as u32);
-    network.fill_parameter(i, bound, seed)
+fn fill(network: &Network, seed: u64) -> Result<(), GraphError> {
+    let mut fills = Vec::new();
+    for (parameter, Parameter { layout, .. }) in network.parameters().iter().enumerate() {
+        let inputs = match *layout {
+            Layout::Filter { c, .. } => 9 * c,
+            Layout::Panels { inputs, .. } => inputs,
+            Layout::Norm { c } => {
+                // The identity: scale 1, shift 0.
+                let identity = norm_from_torch(&[&vec![1.0; c], &vec![0.0; c]]);
+                network.write_parameter(parameter, &identity)?;
+                continue;
+            }
+            _ => layout.len(1),
+        };
+        let bound = (6.0 / inputs.max(1) as f32).sqrt();
+        let seed = (seed as u32).wrapping_mul(65_537).wrapping_add(parameter as u32);
+        fills.push(Fill { parameter, bound, seed });
+    }
+    network.fill_parameters(&fills)
 }
 
 /// The error, and for wrong results the flag that avoids them.
