@@ -99,12 +99,14 @@ fn main(
         bias_${q} += side_${q}_${2 * t}_1 + side_${q}_${2 * t + 1}_1;
         //@ endfor
         //@ endfor
-        // Each point in a loop that is left after one round, each sum a chain of names and not of
+        // Each row of points in a loop that is left after one round, each sum a chain of names and not of
         // assignments: see common/winograd_shuffle.wgsl and common/conv_shuffle.wgsl.
         //@ for a in range(4)
         //@ for b in range(4)
         //@ set point = 4 * a + b
+        //@ if b == 0
         loop {
+        //@ endif
         //@ for t in range(TILES)
         let v_${t}_${point} =
             half_${2 * t + B[a][0]}_${b} ${B[a][1]} half_${2 * t + B[a][2]}_${b};
@@ -137,10 +139,12 @@ fn main(
         sum_${name} = sum_${name}_${TILES - 1};
         //@ endfor
         //@ endfor
+        //@ if b == 3
         if d.in_quads > 0u {
             break;
         }
         }
+        //@ endif
         //@ endfor
         //@ endfor
     }

@@ -135,9 +135,9 @@ fn main(
         //@ endfor
         let weights = quad * 4u * d.out_quads;
         //@ for point in range(SIDE * SIDE)
-        //@ if CHANNELS == 4
-        // Left after one round, for the driver's compiler: its time grows faster than a block without
-        // branches, and within a short one it keeps the inputs in registers.
+        //@ if CHANNELS == 4 and point % SIDE == 0
+        // A row of points in a loop that is left after one round, for the driver's compiler: its time
+        // grows faster than a block without branches, and within a short one it keeps inputs in registers.
         loop {
         //@ endif
         //@ for i in range(loads)
@@ -150,6 +150,8 @@ fn main(
         sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
         //@ endfor
         //@ endfor
+        //@ endif
+        //@ if CHANNELS == 4 and point % SIDE == SIDE - 1
         if d.in_quads > 0u {
             break;
         }
