@@ -2,7 +2,8 @@
 //! that are trained.
 
 use super::Layer;
-use super::lower::{Home, Lowering, Saved, slices};
+use super::lower::{Home, Lowering, Saved};
+use super::parameter::slices;
 use crate::ops::{
     self, AvgPoolBackward, BatchNormBackward, BatchNormBackwardSums, BatchNormGradients,
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvPass, DenseBackwardData,

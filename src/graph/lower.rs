@@ -1,15 +1,15 @@
 //! From layers to operations on tensors: the forward, loss and backward passes of a micro-batch.
 
+use super::parameter::slices;
+use super::setting::Setting;
 use super::source::{Format, Reads};
 use super::{Architecture, Layer, ResizeFilter};
-use crate::gpu::AdapterFacts;
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
-    Choices, ConvForward, ConvPass, ConvTask, DenseForward, Dropout, FillHalo, LoadRaw,
-    MaxPoolForward, MetricsUpdate, Op, ResizeBilinear, ResizePillow, Shard, Slice,
-    SoftmaxCrossEntropy, Tile, WinogradFilter, WinogradForward,
+    ConvForward, DenseForward, Dropout, FillHalo, LoadRaw, MaxPoolForward, MetricsUpdate, Op,
+    ResizeBilinear, ResizePillow, Shard, SoftmaxCrossEntropy, WinogradFilter, WinogradForward,
 };
-use crate::shape::{FeatureMap, Layout, PANEL};
+use crate::shape::{FeatureMap, Layout};
 
 /// Batches whose metrics are kept on the device before the first is overwritten.
 pub const METRIC_SLOTS: usize = 256;
@@ -92,153 +92,6 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The logits' tensor.
     pub logits: usize,
-}
-
-/// A layer's trained values, or a slice of them that fits a binding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parameter {
-    /// The layer's name.
-    pub layer: String,
-    /// Filters, panels, or scale and shift.
-    pub layout: Layout,
-    /// The first output held, where a dense layer is cut.
-    pub first: usize,
-    /// False if it is frozen.
-    pub trained: bool,
-    /// True if its gradient is stored: of what is trained, but for what is updated in place.
-    pub gradient: bool,
-}
-
-/// The parameters of a network in order, dense layers cut so that each fits a binding of
-/// `max_binding` bytes. With `frozen` only those of dense layers are trained; with `in_place` these
-/// have no gradients.
-pub fn parameters(
-    network: &Architecture,
-    max_binding: u64,
-    frozen: bool,
-    in_place: bool,
-) -> Vec<Parameter> {
-    let mut parameters = Vec::new();
-    for (name, layer) in network.layers() {
-        let one = |layout, first, trained| {
-            let layer = name.clone();
-            let gradient = trained && !(in_place && matches!(layout, Layout::Panels { .. }));
-            Parameter { layer, layout, first, trained, gradient }
-        };
-        match layer {
-            Layer::Conv { input, output, .. } => {
-                let layout = Layout::Filter { c: input.channels, k: output.channels };
-                parameters.push(one(layout, 0, !frozen));
-            }
-            Layer::BatchNorm { map } => {
-                parameters.push(one(Layout::Norm { c: map.channels }, 0, !frozen));
-            }
-            Layer::Dense { inputs, outputs, .. } => {
-                let slices = slices(inputs, outputs, max_binding).into_iter();
-                parameters.extend(slices.map(|slice| one(slice.weights(), slice.first, true)));
-            }
-            Layer::MaxPool { .. } | Layer::AvgPool { .. } | Layer::Dropout { .. } => {}
-        }
-    }
-    parameters
-}
-
-/// The running statistics of a network's batch normalisations, in order.
-pub fn statistics(network: &Architecture) -> Vec<Parameter> {
-    let of = |(layer, kind)| match kind {
-        Layer::BatchNorm { map } => {
-            let layout = ops::statistics(map.channels);
-            Some(Parameter { layer, layout, first: 0, trained: false, gradient: false })
-        }
-        _ => None,
-    };
-    network.layers().into_iter().filter_map(of).collect()
-}
-
-/// Cuts a dense layer into slices of whole panels, as even as possible.
-pub(super) fn slices(inputs: usize, outputs: usize, max_binding: u64) -> Vec<Slice> {
-    let panels = outputs.div_ceil(PANEL);
-    let panel_bytes = ((inputs + 1) * PANEL * 4) as u64;
-    let at_most = ((max_binding / panel_bytes) as usize).clamp(1, panels);
-    let each = panels.div_ceil(panels.div_ceil(at_most)) * PANEL;
-    let firsts = (0..outputs).step_by(each);
-    firsts.map(|first| Slice { inputs, outputs, first, count: each.min(outputs - first) }).collect()
-}
-
-/// What a graph is built for.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting<'a> {
-    /// The network.
-    pub network: &'a Architecture,
-    /// What it does.
-    pub pass: Pass,
-    /// True if only dense layers are trained: the others run as in inference.
-    pub frozen: bool,
-    /// True if dense layers are updated as their gradients are computed.
-    pub in_place: bool,
-    /// True if SGD has momentum.
-    pub momentum: bool,
-    /// Images that most launches have.
-    pub images: usize,
-    /// The adapter.
-    pub facts: &'a AdapterFacts,
-    /// Kernel variants that the user prefers, by name.
-    pub variants: &'a [String],
-    /// Variants that were chosen for tasks.
-    pub choices: &'a Choices,
-}
-
-impl Setting<'_> {
-    /// True if batch normalisations take the statistics of the batch and learn.
-    fn normalises(&self) -> bool {
-        self.pass == Pass::Train && !self.frozen
-    }
-
-    /// The Winograd tile of a pass of a convolution, or `None` where it is direct.
-    pub(super) fn tile(
-        &self,
-        pass: ConvPass,
-        source: FeatureMap,
-        target: FeatureMap,
-    ) -> Option<Tile> {
-        self.tile_of(ConvTask { pass, source, target, pool: false })
-    }
-
-    /// The tile of a forward convolution, and whether the pooling after it, if there is one, is done
-    /// with it.
-    fn forward_tile(
-        &self,
-        source: FeatureMap,
-        target: FeatureMap,
-        pooled: bool,
-    ) -> Option<(Tile, bool)> {
-        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_forward"));
-        let pool = pooled && !apart;
-        let tile = self.tile_of(ConvTask { pass: ConvPass::Forward, source, target, pool })?;
-        Some((tile, pool && tile == Tile::Two))
-    }
-
-    fn tile_of(&self, task: ConvTask) -> Option<Tile> {
-        self.variant(task).and_then(Tile::of)
-    }
-
-    fn variant(&self, task: ConvTask) -> Option<&'static str> {
-        self.choices.conv(&task, self.images, self.facts, self.variants)
-    }
-
-    /// True if the backward passes of the convolution from `input` to `output` before a pooling read
-    /// the gradient of the pooled map: in workgroup memory, where that spares a map and its traffic.
-    pub(super) fn reads_pooled(&self, input: FeatureMap, output: FeatureMap, first: bool) -> bool {
-        let reads = |pass, source, target| {
-            let variant = self.variant(ConvTask { pass, source, target, pool: false });
-            variant.is_some_and(|name| name.starts_with("winograd_") && name.ends_with("_tiled"))
-        };
-        let (input, dy) = (input.with_halo(1), output.with_halo(1));
-        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_backward"));
-        !apart
-            && reads(ConvPass::BackwardWeights, input, dy)
-            && (first || reads(ConvPass::BackwardData, dy, input))
-    }
 }
 
 /// Builds the graph of a pass, with kernels made for launches of `setting.images` images.

@@ -1,7 +1,9 @@
 //! What a network needs in memory on an adapter, found from its graphs before anything is allocated.
 
-use super::lower::{self, Graph, Home, METRIC_SLOTS, Pass, Setting, SourceShape};
+use super::lower::{self, Graph, Home, METRIC_SLOTS, Pass, SourceShape};
+use super::parameter;
 use super::plan::{self, Budget, MemoryPlan};
+use super::setting::Setting;
 use super::source::{Format, Reads};
 use super::{Architecture, GraphError, NetworkOptions, ResizeFilter};
 use crate::gpu::AdapterFacts;
@@ -18,7 +20,7 @@ pub fn plan(
 ) -> Result<MemoryPlan, GraphError> {
     let frozen = options.freeze_features;
     let parameters = |in_place| {
-        let parameters = lower::parameters(architecture, facts.max_binding, frozen, in_place);
+        let parameters = parameter::parameters(architecture, facts.max_binding, frozen, in_place);
         let places = plan::place_parameters(&parameters, facts);
         let bytes = |with: Vec<bool>| -> u64 {
             let with = places.buffers.iter().zip(with).filter(|(_, with)| *with);
@@ -36,7 +38,7 @@ pub fn plan(
         parameters: bytes,
         gradients: if options.train { gradients } else { 0 },
         momentum: if options.train && options.momentum { trained } else { 0 },
-        statistics: plan::place_parameters(&lower::statistics(architecture), facts).bytes(),
+        statistics: plan::place_parameters(&parameter::statistics(architecture), facts).bytes(),
         arena: 0,
         arena_unshared: 0,
         metrics: METRIC_SLOTS as u64 * 16,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::lower::{self, Home, Parameter, Pass};
+use super::lower::{self, Home, Pass};
 use super::memory::{graphs, merged, plan, setting};
+use super::parameter::{self, Parameter};
 use super::plan::{self, Arena, MemoryPlan, Place};
 use super::program::{Bound, Program};
 use super::source::Reads;
@@ -95,9 +96,9 @@ impl Network {
         let plan = plan(&architecture, &options, &facts)?;
         let frozen = options.freeze_features;
         let in_place = plan.in_place;
-        let parameters = lower::parameters(&architecture, facts.max_binding, frozen, in_place);
+        let parameters = parameter::parameters(&architecture, facts.max_binding, frozen, in_place);
         let places = plan::place_parameters(&parameters, &facts);
-        let norms = lower::statistics(&architecture);
+        let norms = parameter::statistics(&architecture);
         let norm_places = plan::place_parameters(&norms, &facts);
         let sizes = merged(
             &graphs(&architecture, &options, plan.micro_batch, &facts),

@@ -1,7 +1,8 @@
 //! The memory plan: where each tensor of a step lives, made before anything is allocated.
 
 use super::GraphError;
-use super::lower::{Graph, Home, Parameter};
+use super::lower::{Graph, Home};
+use super::parameter::Parameter;
 use crate::gpu::AdapterFacts;
 
 /// A place in a chain of buffers.
