@@ -119,7 +119,8 @@ fn pieces(offset: u64, size: u64) -> impl Iterator<Item = Piece> {
 /// Rows for `size` bytes, never a power of two: Mesa compiles a pipeline once for textures whose sides
 /// are powers of two, and again for others (`lp_static_texture_state::pot_height`).
 fn rows(size: u64) -> u32 {
-    let rows = size.div_ceil(ROW_BYTES) as u32;
+    // Of 1 and 2 the next is one, too.
+    let rows = (size.div_ceil(ROW_BYTES) as u32).max(3);
     if rows.is_power_of_two() { rows + 1 } else { rows }
 }
 
