@@ -37,15 +37,18 @@ fn every_pipeline_of_a_network_is_compiled_for_two_families() {
         assert!(family["device"].as_str().is_some_and(|device| device.contains(name)), "{family}");
         let pipelines = family["pipelines"].as_array().expect("a list");
         let of = |op: &str| pipelines.iter().find(|it| it["op"] == op);
-        for op in
-            ["conv_forward", "conv_backward_weights", "dense_backward_data", "sgd_momentum_update"]
-        {
+        for op in [
+            "winograd_forward",
+            "conv_backward_weights",
+            "dense_backward_data",
+            "sgd_momentum_update",
+        ] {
             let pipeline = of(op).unwrap_or_else(|| panic!("no {op}"));
             for positive in ["vgprs", "waves", "instructions", "inverse_throughput"] {
                 assert!(pipeline[positive].as_u64().is_some_and(|it| it > 0), "{op}: {positive}");
             }
         }
-        let conv = of("conv_forward").expect("found before");
+        let conv = of("winograd_forward").expect("found before");
         assert!(conv["workgroup_bytes"].as_u64() > Some(0), "{conv}");
         assert!(conv["hot_loop"]["instructions"].as_u64() > Some(0), "{conv}");
     }
@@ -65,8 +68,28 @@ fn the_main_kernels_meet_what_is_required_and_on_small_gpus_do_not() {
     let output = run(&["--check", "--family", "VEGA10"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("VEGA10 conv_forward_tiled"), "{said}");
+    assert!(said.contains("VEGA10 dense_forward_tiled"), "{said}");
     assert!(said.contains("waves a SIMD, 4 needed"), "{said}");
+}
+
+#[test]
+fn direct_convolutions_in_workgroup_memory_meet_what_is_required() {
+    if without_radv() {
+        return;
+    }
+    let names = ["conv_forward_tiled", "conv_backward_data_tiled", "conv_backward_weights_tiled"];
+    let flags: Vec<_> = names.iter().flat_map(|name| ["--variant", name]).collect();
+    let output = run(&[&["--check"], &flags[..]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let tables = String::from_utf8_lossy(&output.stdout).into_owned();
+    for name in names {
+        assert!(tables.matches(name).count() >= 2, "{name}: {tables}");
+    }
+    let output = run(&[&["--check", "--family", "VEGA10"], &flags[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("VEGA10 conv_forward_tiled"), "{said}");
 }
 
 #[test]
