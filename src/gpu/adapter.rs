@@ -122,6 +122,11 @@ impl AdapterFacts {
     pub fn is_software(&self) -> bool {
         self.kind == AdapterKind::Software
     }
+
+    /// True if the driver compiles a pipeline when it first runs, on the thread of its queue.
+    pub(crate) fn compiles_at_first_run(&self) -> bool {
+        self.backend == "Vulkan" && self.driver.contains("llvmpipe")
+    }
 }
 
 impl fmt::Display for AdapterFacts {

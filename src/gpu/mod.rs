@@ -38,8 +38,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     facts: AdapterFacts,
-    all_checks: bool,
-    cache: Option<PathBuf>,
+    options: GpuOptions,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
@@ -80,8 +79,15 @@ impl Gpu {
             opened.map_err(|source| GpuError::Request { adapter: facts.name.clone(), source })?;
         let fault = Arc::new(Mutex::new(None));
         watch(&device, &fault);
-        let (all_checks, cache) = (options.all_checks, options.cache.clone());
-        Ok(Self { device, queue, facts, all_checks, cache, fault })
+        Ok(Self { device, queue, facts, options: options.clone(), fault })
+    }
+
+    /// The same adapter once more, with a queue of its own.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the adapter gives no other device.
+    pub(crate) fn again(&self) -> Result<Self, GpuError> {
+        Self::open(&self.options)
     }
 
     /// The facts of the adapter in use.
@@ -91,12 +97,12 @@ impl Gpu {
 
     /// True if no shader may run with checks off.
     pub fn all_checks(&self) -> bool {
-        self.all_checks
+        self.options.all_checks
     }
 
     /// The folder that parsed shaders are kept in.
     pub fn cache(&self) -> Option<&Path> {
-        self.cache.as_deref()
+        self.options.cache.as_deref()
     }
 
     /// Blocks until all submitted work is done.

@@ -39,6 +39,12 @@ pub(super) fn module(source: &Source, folder: Option<&Path>) -> Result<naga::Mod
     Ok(module)
 }
 
+/// True of a long source that is not in the cache in `folder`.
+pub(super) fn is_new(source: &Source, folder: Option<&Path>) -> bool {
+    let folder = folder.filter(|_| source.code.len() >= LONG);
+    folder.is_some_and(|folder| !folder.join(name(&source.code)).exists())
+}
+
 fn name(code: &str) -> String {
     let sum = Sha256::new().chain_update(VERSION).chain_update(code).finalize();
     sum.iter().map(|byte| format!("{byte:02x}")).collect()

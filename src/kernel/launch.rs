@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::{Binding, Dim, KernelError, Source, Step, Variant, cache};
+use super::{Binding, Dim, KernelError, Source, Step, Variant, ahead, cache};
 use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Memory, TEXEL_FORMAT};
 
 /// Micro-batches whose [`Step`]s are on the device at once.
@@ -122,18 +122,13 @@ impl Kernels {
 
     /// Compiles those of `wanted` that are not compiled yet, on all cores.
     ///
+    /// A driver that would compile in the first step does it here, if one of the pipelines is new.
+    ///
     /// # Errors
     /// [`KernelError`] if a template or the device refuses.
-    pub fn compile_all(
-        &self,
-        wanted: &[(Variant, Vec<Binding>, Vec<BufferRange>)],
-    ) -> Result<(), KernelError> {
-        let homes: Vec<_> = wanted.iter().map(|(.., buffers)| homes(buffers)).collect();
-        let all = wanted.iter().zip(&homes);
-        let mut missing: Vec<_> =
-            all.map(|((v, b, _), homes)| (key(v, homes), v, b, homes)).collect();
-        missing.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        missing.dedup_by(|(a, ..), (b, ..)| a == b);
+    pub fn compile_all(&self, wanted: &[Wanted]) -> Result<(), KernelError> {
+        let homes = all_homes(wanted);
+        let mut missing = distinct(wanted, &homes);
         missing.retain(|(key, ..)| self.compiled(key).is_none());
         let sources = on_all_cores(&missing, |(_, variant, bindings, homes)| {
             Source::build(variant, bindings, homes)
@@ -148,8 +143,42 @@ impl Kernels {
         let make = |((key, variant, _, homes), source): &(&Missing<'_>, &Source)| {
             self.make(key.clone(), variant, source, homes)
         };
+        let gpu = &self.gpu;
+        let is_new = gpu.facts().compiles_at_first_run()
+            && first.iter().any(|(_, source)| cache::is_new(source, gpu.cache()));
         let made = on_all_cores(&first, make);
-        made.into_iter().chain(same.iter().map(make)).try_for_each(|made| made.map(|_| ()))
+        made.into_iter().chain(same.iter().map(make)).try_for_each(|made| made.map(|_| ()))?;
+        if is_new {
+            let pending: Vec<_> = first.iter().map(|(missing, _)| *missing).collect();
+            // What this fails to compile is compiled in the first step.
+            let _ = ahead::compile(gpu, &pending);
+        }
+        Ok(())
+    }
+
+    /// Has the driver translate `wanted` to machine code and keep it where it keeps such things,
+    /// on devices of their own, one for each core. [`Kernels::compile_all`] does it where it pays.
+    ///
+    /// # Errors
+    /// [`KernelError`] if a template or the device refuses.
+    pub fn compile_ahead(&self, wanted: &[Wanted]) -> Result<(), KernelError> {
+        let homes = all_homes(wanted);
+        let pending = distinct(wanted, &homes);
+        ahead::compile(&self.gpu, &pending.iter().collect::<Vec<_>>())
+    }
+
+    /// Submits `launch` with no workgroups.
+    pub(super) fn run_over_nothing(&self, launch: &Launch) -> Result<(), GpuError> {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        let mut encoder = self.gpu.device.create_command_encoder(&descriptor);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&launch.pipeline);
+        pass.set_bind_group(0, &launch.tensors, &[]);
+        pass.set_bind_group(1, &launch.scalars, &[0]);
+        pass.dispatch_workgroups(0, 0, 0);
+        drop(pass);
+        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check("compiling")
     }
 
     fn compile(
@@ -289,8 +318,24 @@ fn texels_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
     }
 }
 
+/// A variant to be compiled, its bindings, and the memory that each of them is to be bound to.
+pub type Wanted = (Variant, Vec<Binding>, Vec<BufferRange>);
+
+fn all_homes(wanted: &[Wanted]) -> Vec<Vec<Home>> {
+    wanted.iter().map(|(.., buffers)| homes(buffers)).collect()
+}
+
+/// The pipelines of `wanted`, each once.
+fn distinct<'a>(wanted: &'a [Wanted], homes: &'a [Vec<Home>]) -> Vec<Missing<'a>> {
+    let all = wanted.iter().zip(homes);
+    let mut all: Vec<_> = all.map(|((v, b, _), homes)| (key(v, homes), v, b, homes)).collect();
+    all.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    all.dedup_by(|(a, ..), (b, ..)| a == b);
+    all
+}
+
 /// A pipeline to be made: its key, the variant, its bindings and where they lie.
-type Missing<'a> = (String, &'a Variant, &'a Vec<Binding>, &'a Vec<Home>);
+pub(super) type Missing<'a> = (String, &'a Variant, &'a Vec<Binding>, &'a Vec<Home>);
 
 /// What pipelines are asked for by.
 fn key(variant: &Variant, homes: &[Home]) -> String {

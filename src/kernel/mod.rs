@@ -4,6 +4,7 @@
 //! Shapes reach a shader as a uniform (`dims`), tile sizes as constants. So a network needs one
 //! pipeline a variant, not one a layer, and the first step does not wait for dozens of compilations.
 
+mod ahead;
 mod cache;
 mod launch;
 mod recorder;
@@ -16,7 +17,7 @@ use thiserror::Error;
 use crate::gpu::{AdapterFacts, GpuError};
 use crate::shape::Layout;
 
-pub use launch::{Home, Kernels, Launch};
+pub use launch::{Home, Kernels, Launch, Wanted};
 pub use recorder::Recorder;
 pub use source::{Source, fingerprint};
 pub use step::Step;

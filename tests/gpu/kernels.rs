@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use vgg_wgpu::kernel::{Kernels, Step, Variant};
+use vgg_wgpu::kernel::{Binding, Kernels, Step, Variant};
 use vgg_wgpu::ops::{Case, Data, Entry, Op, PROBES, REGISTRY, VerifyError, trial_step};
 
 use crate::device;
@@ -79,6 +79,35 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
 fn every_operation_has_a_test() {
     let registered: Vec<_> = entries().map(|entry| entry.name).collect();
     assert_eq!(registered, TESTED);
+}
+
+/// What fails to compile ahead is compiled in the first step, so no other test would tell.
+#[test]
+fn every_operation_compiles_ahead() {
+    let Some(devices) = device::open() else { return };
+    let gpu = devices.usual.gpu();
+    let memory = |elements: bool| match elements {
+        true => gpu.tensors("test", 1 << 10),
+        false => gpu.buffer("test", 1 << 10),
+    };
+    let mut wanted = Vec::new();
+    for entry in entries() {
+        let op = (entry.examples)().swap_remove(0);
+        let variants = op.variants(gpu.facts());
+        let variant = variants.into_iter().find(|variant| variant.supported.is_ok());
+        let bindings = op.bindings();
+        let shared = memory(true).expect("memory").whole();
+        let place = |binding: &Binding| match binding.is_quads() {
+            true => shared.clone(),
+            false => memory(false).expect("memory").whole(),
+        };
+        let buffers = bindings.iter().map(place).collect();
+        wanted.push((variant.expect("one that runs"), bindings, buffers));
+    }
+    devices.usual.compile_ahead(&wanted).expect("every pipeline runs over no workgroups");
+    let (_, _, buffers) = &mut wanted[0];
+    buffers.pop();
+    assert!(devices.usual.compile_ahead(&wanted[..1]).is_err(), "a binding is missing");
 }
 
 #[test]
