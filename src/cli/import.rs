@@ -5,8 +5,9 @@ use clap::Args;
 use vgg_wgpu::train::{self, Init};
 use vgg_wgpu::weights::{Description, ImportOptions, Model};
 
-use super::common::{HeadArg, InitArg, count, positive, say};
+use super::common::{count, positive, say};
 use super::model;
+use super::network::{HeadArg, InitArg};
 
 /// Turn weights of PyTorch's world into a model of this program
 ///

@@ -12,6 +12,7 @@ mod gradients;
 mod import;
 mod infer;
 mod model;
+mod network;
 mod plan;
 mod predict;
 mod progress;

@@ -2,12 +2,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use vgg_wgpu::gpu::AdapterFacts;
-use vgg_wgpu::graph::{self, Architecture, Layer, MemoryPlan, NetworkOptions};
+use vgg_wgpu::graph::{self, Architecture, Layer, MemoryPlan};
 
-use super::common::{
-    AdapterArgs, AdapterReport, FreezeArg, MemoryArgs, NetworkArgs, PassArg, bytes, columns, count,
-    positive, say, say_json,
-};
+use super::common::{AdapterReport, bytes, columns, count, say, say_json};
+use super::network::{PassArg, WorkArgs};
 use super::tuned::{from_cache, in_use};
 
 /// Show a network's layers, work and memory on an adapter, without running it
@@ -15,32 +13,10 @@ use super::tuned::{from_cache, in_use};
 #[command(after_help = "Example:\n  vgg-wgpu plan --arch vgg16 --resize 224 --batch 8")]
 pub struct PlanArgs {
     #[command(flatten)]
-    network: NetworkArgs,
-    /// Channels of the input: 1 (grey) or 3 (RGB)
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    channels: usize,
-    /// Number of classes
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    classes: usize,
-    /// Images in a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
-    batch: usize,
-    /// Momentum of SGD: above 0 it takes memory
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.0)]
-    momentum: f32,
-    /// Which layers are not trained
-    #[arg(long, value_enum)]
-    freeze: Option<FreezeArg>,
-    /// What the memory is planned for
-    #[arg(long, value_enum, default_value_t = PassArg::Train)]
-    pass: PassArg,
+    work: WorkArgs,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    adapter: AdapterArgs,
-    #[command(flatten)]
-    memory: MemoryArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,18 +63,9 @@ struct Limits {
 
 /// Prints the plan.
 pub fn run(args: &PlanArgs) -> Result<()> {
-    let architecture = args.network.architecture(args.channels, args.classes)?;
-    let gpu = args.adapter.open()?;
-    let options = NetworkOptions {
-        batch: args.batch,
-        train: args.pass == PassArg::Train,
-        momentum: args.momentum > 0.0,
-        freeze_features: args.freeze.is_some(),
-        ghost_batch: args.network.ghost_batch_norm,
-        update_in_place: true,
-        ..NetworkOptions::default()
-    };
-    let options = args.memory.apply(options, gpu.facts())?;
+    let architecture = args.work.architecture()?;
+    let gpu = args.work.adapter.open()?;
+    let options = args.work.options(gpu.facts())?;
     let options = from_cache(&architecture, options, gpu.facts());
     let plan = graph::plan(&architecture, &options, gpu.facts())?;
     let report = Report::of(args, &architecture, &plan, gpu.facts());
@@ -129,8 +96,8 @@ impl Report {
         Self {
             adapter: facts.into(),
             arch: architecture.to_string(),
-            batch: args.batch,
-            pass: args.pass,
+            batch: args.work.batch,
+            pass: args.work.pass,
             layers: layers.collect(),
             parameters: architecture.parameters(),
             forward_flop: architecture.forward_flop(),

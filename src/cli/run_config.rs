@@ -6,7 +6,8 @@ use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::Chosen;
 use vgg_wgpu::train::Trainer;
 
-use super::common::{HeadArg, ResizeArg};
+use super::common::ResizeArg;
+use super::network::HeadArg;
 use super::train::{LearningArgs, TrainArgs};
 
 /// What `config.toml` tells of a run: all that it takes to repeat it.

@@ -13,8 +13,9 @@ use vgg_wgpu::graph::{Architecture, Network};
 use vgg_wgpu::train::{self, Card};
 use vgg_wgpu::weights::{ImportOptions, Model, Origin};
 
-use super::common::{InitArg, say};
+use super::common::say;
 use super::model;
+use super::network::InitArg;
 use super::train::TrainArgs;
 
 /// What `--init` names.

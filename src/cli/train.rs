@@ -10,10 +10,8 @@ use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
 use vgg_wgpu::train::{FitOptions, RunFolder, StepLog, Trainer};
 
-use super::common::{
-    AdapterArgs, DataArgs, FreezeArg, MemoryArgs, NetworkArgs, ResizeArg, bytes, count, positive,
-    say,
-};
+use super::common::{AdapterArgs, DataArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
+use super::network::{FreezeArg, NetworkArgs};
 use super::progress::Display;
 use super::run_config::Config;
 use super::start::{InitFrom, Start};

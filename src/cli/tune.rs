@@ -4,13 +4,11 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 use vgg_wgpu::gpu::Gpu;
-use vgg_wgpu::graph::{Candidate, Dropped, NetworkOptions, TuneTask, Tuned};
+use vgg_wgpu::graph::{Candidate, Dropped, TuneTask, Tuned};
 use vgg_wgpu::train::TunedCache;
 
-use super::common::{
-    AdapterArgs, AdapterReport, FreezeArg, MemoryArgs, NetworkArgs, PassArg, columns, positive,
-    say, say_json,
-};
+use super::common::{AdapterReport, columns, say, say_json};
+use super::network::{PassArg, WorkArgs};
 use super::tuned::Session;
 
 /// Time the kernels for each layer of a network, and keep the fastest for later runs
@@ -26,25 +24,7 @@ use super::tuned::Session;
 )]
 pub struct TuneArgs {
     #[command(flatten)]
-    network: NetworkArgs,
-    /// Channels of the input: 1 (grey) or 3 (RGB)
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    channels: usize,
-    /// Number of classes
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    classes: usize,
-    /// Images in a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
-    batch: usize,
-    /// Momentum of SGD: above 0 it takes memory
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.0)]
-    momentum: f32,
-    /// Which layers are not trained
-    #[arg(long, value_enum)]
-    freeze: Option<FreezeArg>,
-    /// What the network is to do
-    #[arg(long, value_enum, default_value_t = PassArg::Train)]
-    pass: PassArg,
+    work: WorkArgs,
     /// Seconds that tuning may take; what is not reached keeps the choice of the cost model
     #[arg(
         long,
@@ -59,10 +39,6 @@ pub struct TuneArgs {
     /// Remove all choices that were kept, of all adapters, and do nothing else
     #[arg(long, conflicts_with = "json")]
     clear: bool,
-    #[command(flatten)]
-    adapter: AdapterArgs,
-    #[command(flatten)]
-    memory: MemoryArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,18 +88,9 @@ pub fn run(args: &TuneArgs) -> Result<()> {
     if args.clear {
         return clear();
     }
-    let architecture = args.network.architecture(args.channels, args.classes)?;
-    let gpu = args.adapter.open()?;
-    let options = NetworkOptions {
-        batch: args.batch,
-        train: args.pass == PassArg::Train,
-        momentum: args.momentum > 0.0,
-        freeze_features: args.freeze.is_some(),
-        ghost_batch: args.network.ghost_batch_norm,
-        update_in_place: true,
-        ..NetworkOptions::default()
-    };
-    let options = args.memory.apply(options, gpu.facts())?;
+    let architecture = args.work.architecture()?;
+    let gpu = args.work.adapter.open()?;
+    let options = args.work.options(gpu.facts())?;
     let limit = Duration::from_secs(args.seconds);
     if !args.json {
         say(format!("adapter   {}", gpu.facts()))?;
@@ -217,8 +184,8 @@ impl<'a> Report<'a> {
         Self {
             adapter: gpu.facts().into(),
             arch,
-            batch: args.batch,
-            pass: args.pass,
+            batch: args.work.batch,
+            pass: args.work.pass,
             limit_seconds: session.limit.as_secs_f64(),
             seconds: session.took.as_secs_f64(),
             tasks: tasks.collect(),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::super::common::{PassArg, columns, say};
+use super::super::common::{columns, say};
+use super::super::network::PassArg;
 use super::report::{Config, Report};
 
 /// What is read of an earlier report.

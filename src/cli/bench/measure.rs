@@ -13,7 +13,8 @@ use vgg_wgpu::ops::VerifyError;
 use vgg_wgpu::shape::Layout;
 use vgg_wgpu::weights::norm_from_torch;
 
-use super::super::common::{NetworkArgs, PassArg, variants};
+use super::super::common::variants;
+use super::super::network::{NetworkArgs, PassArg};
 use super::super::tuned::from_cache;
 use super::BenchArgs;
 use super::report::Config;

@@ -19,7 +19,8 @@ use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::kernel::Kernels;
 use vgg_wgpu::ops::{self, Ceilings};
 
-use super::common::{AdapterArgs, MemoryArgs, NetworkArgs, PassArg, positive, say_json};
+use super::common::{AdapterArgs, MemoryArgs, positive, say_json};
+use super::network::{NetworkArgs, PassArg};
 use compare::Earlier;
 use measure::Case;
 use report::Report;

@@ -7,7 +7,8 @@ use vgg_wgpu::gpu::{Clock, Gpu};
 use vgg_wgpu::graph::{Checked, LaunchTime, TimedRun};
 use vgg_wgpu::ops::{Bound, Ceilings};
 
-use super::super::common::{AdapterReport, HeadArg, PassArg};
+use super::super::common::AdapterReport;
+use super::super::network::{HeadArg, PassArg};
 use super::compare::Comparison;
 use super::measure::{Case, Measured};
 

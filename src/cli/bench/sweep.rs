@@ -12,7 +12,8 @@ use vgg_wgpu::gpu::{AdapterFacts, Gpu};
 use vgg_wgpu::graph::{self, GraphError};
 use vgg_wgpu::train::growth::{Growth, Panel, write_growth};
 
-use super::super::common::{AdapterReport, PassArg, bytes, columns, say};
+use super::super::common::{AdapterReport, bytes, columns, say};
+use super::super::network::PassArg;
 use super::measure::{Case, Measured};
 use super::report::{CeilingsReport, Config, spread};
 use super::{BenchArgs, Sweep};

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use vgg_wgpu::gpu::AdapterFacts;
 
-use super::super::common::{PassArg, bytes, columns, say};
+use super::super::common::{bytes, columns, say};
+use super::super::network::PassArg;
 use super::report::{LayerReport, Report};
 
 /// Prints the report as text of at most 100 columns.
