@@ -1,7 +1,7 @@
-// Gradient of a dense layer's input: dx[n, c] = (x > 0) * scale * (old + sum over the bound outputs k
-// of dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx. Where dropout made x,
-// what it dropped is 0, so that the mask of ReLU is that of dropout, too, and scale is 1 / (1 - rate); in registers, for
-// adapters that run a subgroup as one CPU vector.
+// Gradient of a dense layer's input, in registers, for adapters that run a subgroup as one CPU vector:
+// dx[n, c] = (x > 0) * scale * (old + sum over the bound outputs k of dy[n, k] * w[c, k]), where old is
+// 0 for the first slice of outputs, else dx. Where dropout made x, what it dropped is 0, so that the mask
+// of ReLU is that of dropout, too, and scale is 1 / (1 - rate).
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
 // w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
 // An invocation computes one quad of inputs for IMAGES images. The images' gradients are loaded once

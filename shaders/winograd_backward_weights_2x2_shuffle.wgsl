@@ -12,9 +12,7 @@
 // a butterfly over LANES lanes: right for every subgroup of LANES or more, which gives GROUP / LANES
 // slots. Each lane stores other sums.
 // Grid: in_quads * ceil(out_quads / QUADS) * splits workgroups of one subgroup.
-//
-// Rows of B^T: (index, sign, index).
-//@ set B = [[0, "-", 2], [1, "+", 2], [2, "-", 1], [1, "-", 3]]
+//@ from "common/winograd_matrices.wgsl" import A, B_T, combine
 //@ set rows = 2 * TILES + 2
 //@ set outputs = 4 * QUADS
 @compute @workgroup_size(GROUP)
@@ -68,11 +66,10 @@ fn main(
         let in_${j}_${s} = load_x(row_${j} + column_${s});
         //@ endfor
         //@ for b in range(4)
-        let half_${j}_${b} = in_${j}_${B[b][0]} ${B[b][1]} in_${j}_${B[b][2]};
+        let half_${j}_${b} = ${combine(B_T[2][b], "in_" ~ j ~ "_")};
         //@ endfor
         //@ endfor
-        // A dy A^T of each tile; A's rows give a, a + b, a - b and -b of each pair. Outside the image
-        // dy counts as 0.
+        // A dy A^T of each tile. Outside the image dy counts as 0.
         let image_corner = (image * (d.height + 2u * d.dy_halo) + d.dy_halo) * dy_columns + d.dy_halo;
         //@ for z in range(2)
         let inside_${z} = wanted < positions && left + ${z}u < d.width;
@@ -90,10 +87,9 @@ fn main(
         //@ for z in range(2)
         let out_${q}_${j}_${z} = load_dy(at_${j}_${z} + k_${q}) * here_${j}_${z};
         //@ endfor
-        let side_${q}_${j}_0 = out_${q}_${j}_0;
-        let side_${q}_${j}_1 = out_${q}_${j}_0 + out_${q}_${j}_1;
-        let side_${q}_${j}_2 = out_${q}_${j}_0 - out_${q}_${j}_1;
-        let side_${q}_${j}_3 = -out_${q}_${j}_1;
+        //@ for b in range(4)
+        let side_${q}_${j}_${b} = ${combine(A[2][b], "out_" ~ q ~ "_" ~ j ~ "_")};
+        //@ endfor
         //@ endfor
         //@ for t in range(TILES)
         bias_${q} += side_${q}_${2 * t}_1 + side_${q}_${2 * t + 1}_1;
@@ -108,15 +104,9 @@ fn main(
         loop {
         //@ endif
         //@ for t in range(TILES)
-        let v_${t}_${point} =
-            half_${2 * t + B[a][0]}_${b} ${B[a][1]} half_${2 * t + B[a][2]}_${b};
+        let v_${t}_${point} = ${combine(B_T[2][a], "half_", "_" ~ b, 2 * t)};
         //@ for q in range(QUADS)
-        let z_${t}_${point}_${q} = ${[
-            "side_" ~ q ~ "_" ~ 2 * t ~ "_" ~ b,
-            "side_" ~ q ~ "_" ~ 2 * t ~ "_" ~ b ~ " + side_" ~ q ~ "_" ~ (2 * t + 1) ~ "_" ~ b,
-            "side_" ~ q ~ "_" ~ 2 * t ~ "_" ~ b ~ " - side_" ~ q ~ "_" ~ (2 * t + 1) ~ "_" ~ b,
-            "-side_" ~ q ~ "_" ~ (2 * t + 1) ~ "_" ~ b,
-        ][a]};
+        let z_${t}_${point}_${q} = ${combine(A[2][a], "side_" ~ q ~ "_", "_" ~ b, 2 * t)};
         //@ endfor
         //@ for c in range(4)
         let v_${t}_${point}_${c} = v_${t}_${point}[${c}];

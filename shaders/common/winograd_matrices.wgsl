@@ -22,14 +22,14 @@
 //@ set G4_3 = [[b, 2.0 * b, 4.0 * b], [b, -2.0 * b, 4.0 * b], [0.0, 0.0, 1.0]]
 //@ set G = {2: G2, 4: G4_0 + G4_3}
 //
-// The sum of factor * BEFORE INDEX AFTER over a row, zeros left out.
-//@ macro combine(row, before, after="")
+// The sum of factor * BEFORE INDEX AFTER over a row, zeros left out; indices count from `first`.
+//@ macro combine(row, before, after="", first=0)
 //@ set given = namespace(first=true)
 //@ for factor in row
 //@ if factor != 0
 //@ set sign = ("-" if factor < 0 else "") if given.first else (" - " if factor < 0 else " + ")
 //@ set given.first = false
-${sign}${"" if factor | abs == 1 else (factor | abs) ~ ".0 * "}${before}${loop.index0}${after}
+${sign}${"" if factor | abs == 1 else (factor | abs) ~ ".0 * "}${before}${first + loop.index0}${after}
 //@ endif
 //@ endfor
 //@ endmacro

@@ -22,26 +22,7 @@
 // Grid: ceil(n * row_blocks * tile_columns / GROUP) * ceil(out_quads / QUADS) workgroups of one
 // subgroup.
 // The includer gives `store`, or `store_window`.
-//
-// Rows of B^T and A^T are lists of (index, factor), zeros left out.
-//@ if TILE == 2
-//@ set B = [[[0, 1], [2, -1]], [[1, 1], [2, 1]], [[1, -1], [2, 1]], [[1, 1], [3, -1]]]
-//@ set A = [[[0, 1], [1, 1], [2, 1]], [[1, 1], [2, -1], [3, -1]]]
-//@ else
-//@ set B_0 = [[[0, 4], [2, -5], [4, 1]], [[1, -4], [2, -4], [3, 1], [4, 1]]]
-//@ set B_2 = [[[1, 4], [2, -4], [3, -1], [4, 1]], [[1, -2], [2, -1], [3, 2], [4, 1]]]
-//@ set B_4 = [[[1, 2], [2, -1], [3, -2], [4, 1]], [[1, 4], [3, -5], [5, 1]]]
-//@ set B = B_0 + B_2 + B_4
-//@ set A_0 = [[[0, 1], [1, 1], [2, 1], [3, 1], [4, 1]], [[1, 1], [2, -1], [3, 2], [4, -2]]]
-//@ set A_2 = [[[1, 1], [2, 1], [3, 4], [4, 4]], [[1, 1], [2, -1], [3, 8], [4, -8], [5, 1]]]
-//@ set A = A_0 + A_2
-//@ endif
-//@ macro combine(row, before, first, after)
-//@ for index, factor in row
-//@ set sign = "" if loop.first else (" + " if factor > 0 else " - ")
-    ${sign}${factor if loop.first else factor | abs}.0 * ${before}${first + index}${after}
-//@ endfor
-//@ endmacro
+//@ from "common/winograd_matrices.wgsl" import A_T, B_T, combine
 //@ set SIDE = TILE + 2
 //@ set rows = TILE * TILES + 2
 //@ set items = CHANNELS * QUADS
@@ -50,7 +31,7 @@
 // it: each a chain of names and not of assignments, see common/conv_shuffle.wgsl.
 //@ macro products(point, channels, first)
 //@ for t in range(TILES)
-    let v_${t}_${point} = ${combine(B[point // SIDE], "half_", TILE * t, "_" ~ point % SIDE)};
+    let v_${t}_${point} = ${combine(B_T[TILE][point // SIDE], "half_", "_" ~ point % SIDE, TILE * t)};
 //@ for c in range(CHANNELS)
     let v_${t}_${point}_${c} = v_${t}_${point}[${c}];
 //@ endfor
@@ -130,7 +111,7 @@ fn main(
         let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
         //@ endfor
         //@ for b in range(SIDE)
-        let half_${j}_${b} = ${combine(B[b], "in_" ~ j ~ "_", 0, "")};
+        let half_${j}_${b} = ${combine(B_T[TILE][b], "in_" ~ j ~ "_")};
         //@ endfor
         //@ endfor
         let weights = quad * 4u * d.out_quads;
@@ -173,7 +154,7 @@ fn main(
         //@ endif
         //@ for t in range(TILES)
         //@ for point in range(SIDE * SIDE)
-        let m_${t}_${point} = vec4<f32>(
+        let m_${t}_${point // SIDE}_${point % SIDE} = vec4<f32>(
             //@ for k in sums
             sum_${k}_${point}_${t}${"" if CHANNELS == 4 else "_" ~ (CHANNELS - 1)},
             //@ endfor
@@ -181,18 +162,14 @@ fn main(
         //@ endfor
         //@ for a in range(TILE)
         //@ for b in range(SIDE)
-        let n_${t}_${a}_${b} =
-            //@ for index, factor in A[a]
-            ${"" if loop.first else "+"} ${factor}.0 * m_${t}_${index * SIDE + b}
-            //@ endfor
-            ;
+        let n_${t}_${a}_${b} = ${combine(A_T[TILE][a], "m_" ~ t ~ "_", "_" ~ b)};
         //@ endfor
         //@ endfor
         //@ if POOLED
         if used && top + ${TILE * t + 1}u < d.height && left + 1u < d.width {
             store_window(image, top / 2u + ${t}u, left / 2u, first_quad + ${q}u,
                 //@ for p in range(4)
-                ${combine(A[p % 2], "n_" ~ t ~ "_" ~ (p // 2) ~ "_", 0, "")},
+                ${combine(A_T[TILE][p % 2], "n_" ~ t ~ "_" ~ p // 2 ~ "_")},
                 //@ endfor
                 bias,
             );
@@ -202,7 +179,7 @@ fn main(
         //@ for b in range(TILE)
         if used && top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
             store(image, top + ${TILE * t + a}u, left + ${b}u, first_quad + ${q}u,
-                ${combine(A[b], "n_" ~ t ~ "_" ~ a ~ "_", 0, "")},
+                ${combine(A_T[TILE][b], "n_" ~ t ~ "_" ~ a ~ "_")},
                 bias
             );
         }
