@@ -114,6 +114,8 @@ impl Scratch {
 
     fn fill(&self, kernels: &Kernels) -> Result<(), GraphError> {
         let most = FILLED.min(kernels.gpu().facts().max_binding) / self.align * self.align;
+        let mut recorder = Recorder::new(kernels);
+        let step = recorder.step(&Step::default())?;
         for (seed, offset) in (0..).zip((0..self.read.size).step_by(most as usize)) {
             let bytes = most.min(self.read.size - offset);
             let layout = Layout::Flat(bytes as usize / 4);
@@ -121,11 +123,9 @@ impl Scratch {
             let variant = choose(&op, kernels.gpu().facts(), &[])?;
             let part = self.read.part(offset, bytes);
             let launch = kernels.launch(&variant, &op.bindings(), &[part])?;
-            let mut recorder = Recorder::new(kernels);
-            let step = recorder.step(&Step::default())?;
             recorder.launch(&launch, step, 1, 0);
-            recorder.submit()?;
         }
+        recorder.submit()?;
         Ok(kernels.gpu().wait()?)
     }
 }

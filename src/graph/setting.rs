@@ -42,7 +42,7 @@ impl Setting<'_> {
         source: FeatureMap,
         target: FeatureMap,
     ) -> Option<Tile> {
-        self.tile_of(ConvTask { pass, source, target, pool: false })
+        self.tile_of(ConvTask::new(pass, source, target))
     }
 
     /// The tile of a forward convolution, and whether the pooling after it, if there is one, is done
@@ -55,7 +55,8 @@ impl Setting<'_> {
     ) -> Option<(Tile, bool)> {
         let apart = self.variants.iter().any(|name| name.starts_with("maxpool_forward"));
         let pool = pooled && !apart;
-        let tile = self.tile_of(ConvTask { pass: ConvPass::Forward, source, target, pool })?;
+        let tile =
+            self.tile_of(ConvTask { pool, ..ConvTask::new(ConvPass::Forward, source, target) })?;
         Some((tile, pool && tile == Tile::Two))
     }
 
@@ -71,7 +72,7 @@ impl Setting<'_> {
     /// the gradient of the pooled map: in workgroup memory, where that spares a map and its traffic.
     pub(super) fn reads_pooled(&self, input: FeatureMap, output: FeatureMap, first: bool) -> bool {
         let reads = |pass, source, target| {
-            let variant = self.variant(ConvTask { pass, source, target, pool: false });
+            let variant = self.variant(ConvTask::new(pass, source, target));
             variant.is_some_and(|name| name.starts_with("winograd_") && name.ends_with("_tiled"))
         };
         let (input, dy) = (input.with_halo(1), output.with_halo(1));

@@ -140,7 +140,7 @@ mod tests {
         let facts = AdapterFacts::example(AdapterKind::Software);
         let source = FeatureMap::new(14, 14, 16).with_halo(1);
         let target = source.with_channels(32);
-        let task = ConvTask { pass: ConvPass::Forward, source, target, pool: false };
+        let task = ConvTask::new(ConvPass::Forward, source, target);
         let dense = DenseForward {
             slice: Slice::whole(64, 32),
             relu: true,

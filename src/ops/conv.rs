@@ -85,12 +85,7 @@ impl Op for ConvForward {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask {
-            pass: ConvPass::Forward,
-            source: self.input,
-            target: self.output,
-            pool: false,
-        })
+        Some(ConvTask::new(ConvPass::Forward, self.input, self.output))
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -159,12 +154,7 @@ impl Op for ConvBackwardData {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask {
-            pass: ConvPass::BackwardData,
-            source: self.dy,
-            target: self.dx,
-            pool: false,
-        })
+        Some(ConvTask::new(ConvPass::BackwardData, self.dy, self.dx))
     }
 
     fn flop(&self, images: u64) -> u64 {

@@ -139,12 +139,7 @@ impl Op for ConvBackwardWeights {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask {
-            pass: ConvPass::BackwardWeights,
-            source: self.x,
-            target: self.dy,
-            pool: false,
-        })
+        Some(ConvTask::new(ConvPass::BackwardWeights, self.x, self.dy))
     }
 
     fn flop(&self, images: u64) -> u64 {

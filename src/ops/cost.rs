@@ -137,7 +137,7 @@ mod tests {
 
     fn task(pass: ConvPass, (h, w, c, k): (usize, usize, usize, usize)) -> ConvTask {
         let source = FeatureMap::new(h, w, c).with_halo(1);
-        ConvTask { pass, source, target: source.with_channels(k).with_halo(1), pool: false }
+        ConvTask::new(pass, source, source.with_channels(k).with_halo(1))
     }
 
     fn chosen(task: ConvTask, facts: &AdapterFacts) -> &'static str {

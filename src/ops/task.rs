@@ -37,6 +37,13 @@ pub struct ConvTask {
     pub pool: bool,
 }
 
+impl ConvTask {
+    /// A pass without a pooling.
+    pub fn new(pass: ConvPass, source: FeatureMap, target: FeatureMap) -> Self {
+        Self { pass, source, target, pool: false }
+    }
+}
+
 /// One way to compute a task: operations that run one after the other. One of them does the work, and
 /// may have several variants; the others make its filters or add its sums.
 #[derive(Debug)]
@@ -194,7 +201,7 @@ mod tests {
         let (source, target) = maps();
         let facts = AdapterFacts::example(AdapterKind::Software);
         for pass in [ConvPass::Forward, ConvPass::BackwardData, ConvPass::BackwardWeights] {
-            let task = ConvTask { pass, source, target, pool: false };
+            let task = ConvTask::new(pass, source, target);
             let ways = task.ways(8, &facts);
             assert!(ways.len() > 1);
             for way in ways {
@@ -202,7 +209,7 @@ mod tests {
                 assert!(way.main().flop(1) > 0, "{way:?}");
             }
         }
-        let task = ConvTask { pass: ConvPass::Forward, source, target, pool: true };
+        let task = ConvTask { pool: true, ..ConvTask::new(ConvPass::Forward, source, target) };
         assert_eq!(task.key(8), "conv_forward 14x12 16>32 n8");
         let wider = ConvTask { target: target.with_halo(1), ..task };
         assert_eq!(wider.key(8), task.key(8), "a halo changes no choice");

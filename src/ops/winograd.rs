@@ -81,7 +81,7 @@ impl Tile {
     /// The layout of filters transformed from `rows` channels summed over to `outputs` channels, and
     /// of the bias after them.
     pub fn filters(self, rows: usize, outputs: usize) -> Layout {
-        Layout::Flat((self.side() * self.side() * padded(rows) + 1) * padded(outputs))
+        Layout::Flat((self.points() * padded(rows) + 1) * padded(outputs))
     }
 
     /// The tile of the variant of that name; `None` of a direct convolution.
@@ -160,7 +160,7 @@ impl WinogradForward {
     /// The outputs before they are pooled, without halo.
     fn sums(&self, images: u32, (x, u): (&Data, &Data)) -> (FeatureMap, Data) {
         let full = self.full().with_halo(0);
-        let points = self.tile.side() * self.tile.side();
+        let points = self.tile.points();
         let bias = points * padded(self.input.channels) * padded(self.output.channels);
         let mut sums = Data::F(vec![0.0; Layout::Map(full).len(images as usize)]);
         self.tile.convolve((self.input, full), images, (x, u), |(n, i, j, k), sum| {
@@ -211,8 +211,8 @@ impl Op for WinogradForward {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        let (pass, target, pool) = (ConvPass::Forward, self.full(), self.pool);
-        Some(ConvTask { pass, source: self.input, target, pool })
+        let plain = ConvTask::new(ConvPass::Forward, self.input, self.full());
+        Some(ConvTask { pool: self.pool, ..plain })
     }
 
     /// What a direct convolution would compute: rates are comparable.
@@ -296,12 +296,7 @@ impl Op for WinogradBackwardData {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask {
-            pass: ConvPass::BackwardData,
-            source: self.dy,
-            target: self.dx,
-            pool: false,
-        })
+        Some(ConvTask::new(ConvPass::BackwardData, self.dy, self.dx))
     }
 
     fn flop(&self, images: u64) -> u64 {

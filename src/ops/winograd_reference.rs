@@ -119,7 +119,7 @@ impl Tile {
     ) -> Data {
         let value = |i: usize| {
             let (row, output) = (i / padded(outputs), i % padded(outputs));
-            let is_bias = row == self.side() * self.side() * padded(rows);
+            let is_bias = row == self.points() * padded(rows);
             let value = 2.0 * random() - 1.0;
             let used = is_bias || row % padded(rows) < rows;
             if used && output < outputs { value } else { 0.0 }

@@ -167,12 +167,7 @@ impl Op for WinogradBackwardWeights {
     }
 
     fn conv(&self) -> Option<ConvTask> {
-        Some(ConvTask {
-            pass: ConvPass::BackwardWeights,
-            source: self.x,
-            target: self.dy,
-            pool: false,
-        })
+        Some(ConvTask::new(ConvPass::BackwardWeights, self.x, self.dy))
     }
 
     /// What the direct sum would compute: rates are comparable.
