@@ -3,7 +3,7 @@
 // Rendering", JCGT 9(3), 2020: pcg), so it does not depend on the order of computation.
 // x: (quads) vec4, rows of `columns` elements. Element (row, column) carries a value where
 // row / panel * columns + column < columns_used and row % period < period_used.
-// Grid: one invocation a quad.
+// Grid: one invocation RUN quads, one after the other.
 fn hash(value: u32) -> u32 {
     let state = value * 747796405u + 2891336453u;
     let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
@@ -17,22 +17,39 @@ fn main(
     @builtin(local_invocation_index) invocation: u32,
 ) {
     let d = dims;
-    let quad = group_index(workgroup, workgroups) * 64u + invocation;
-    if quad >= d.quads {
+    let first = (group_index(workgroup, workgroups) * 64u + invocation) * RUN;
+    if first >= d.quads {
         return;
     }
-    // The four elements of a quad lie in one row; a software adapter divides lane by lane.
-    let i = quad * 4u;
-    let row = i / d.columns;
-    let panel = row / d.panel;
-    let first = panel * d.columns + i - row * d.columns;
     let seed = hash(d.seed);
-    //@ for e in range(4)
-    let unit_${e} = f32(hash((i + ${e}u) ^ seed) >> 8u) * 0x1p-24;
-    let is_value_${e} = first + ${e}u < d.columns_used;
-    let value_${e} = select(0.0, d.bound * (2.0 * unit_${e} - 1.0), is_value_${e});
-    //@ endfor
-    let value = vec4<f32>(value_0, value_1, value_2, value_3);
-    let is_row_used = row % d.period < d.period_used;
-    store_x(quad, select(vec4<f32>(), value, is_row_used));
+    // Divided once a run and counted on from there: a software adapter divides lane by lane. The four
+    // elements of a quad lie in one row.
+    let row = first * 4u / d.columns;
+    let panel = row / d.panel;
+    var column = first * 4u - row * d.columns;
+    var panel_row = row - panel * d.panel;
+    var panel_column = panel * d.columns;
+    var period_row = row % d.period;
+    for (var quad = first; quad < min(first + RUN, d.quads); quad++) {
+        //@ for e in range(4)
+        let unit_${e} = f32(hash((quad * 4u + ${e}u) ^ seed) >> 8u) * 0x1p-24;
+        let is_value_${e} = panel_column + column + ${e}u < d.columns_used;
+        let value_${e} = select(0.0, d.bound * (2.0 * unit_${e} - 1.0), is_value_${e});
+        //@ endfor
+        let value = vec4<f32>(value_0, value_1, value_2, value_3);
+        store_x(quad, select(vec4<f32>(), value, period_row < d.period_used));
+        column += 4u;
+        if column == d.columns {
+            column = 0u;
+            panel_row++;
+            period_row++;
+        }
+        if panel_row == d.panel {
+            panel_row = 0u;
+            panel_column += d.columns;
+        }
+        if period_row == d.period {
+            period_row = 0u;
+        }
+    }
 }

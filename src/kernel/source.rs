@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
@@ -110,6 +111,22 @@ fn without_comments(wgsl: &str) -> String {
 }
 
 fn render(variant: &Variant) -> Result<String, minijinja::Error> {
+    // Parsed once: it takes longer than all rendering.
+    static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
+    let environment = match ENVIRONMENT.get() {
+        Some(environment) => environment,
+        None => {
+            let made = environment()?;
+            ENVIRONMENT.get_or_init(|| made)
+        }
+    };
+    let template = environment.template_from_named_str(variant.name, variant.template)?;
+    let constants: BTreeMap<_, _> = variant.constants.iter().copied().collect();
+    template.render(minijinja::Value::from(constants))
+}
+
+/// The syntax of templates, and what they include.
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.line_statement_prefix("//@").variable_delimiters("${", "}");
@@ -118,9 +135,7 @@ fn render(variant: &Variant) -> Result<String, minijinja::Error> {
     for (name, text) in COMMON {
         environment.add_template(name, text)?;
     }
-    environment.add_template(variant.name, variant.template)?;
-    let constants: BTreeMap<_, _> = variant.constants.iter().copied().collect();
-    environment.get_template(variant.name)?.render(minijinja::Value::from(constants))
+    Ok(environment)
 }
 
 /// Declares constants, dimensions and bindings. Each binding of quads gets a function that loads one

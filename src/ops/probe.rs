@@ -117,6 +117,9 @@ impl Op for ProbeCopy {
     }
 }
 
+/// Quads that an invocation of `probe_uniform` fills.
+const RUN: usize = 8;
+
 impl ProbeUniform {
     /// Elements of a row, rows of a panel, columns in use, and how many rows of how many are in use.
     fn rows(&self) -> [usize; 5] {
@@ -144,7 +147,7 @@ impl Op for ProbeUniform {
         let size = |name, size: usize| (name, Dim::U(size as u32));
         vec![variant! {
             "probe_uniform",
-            constants: vec![],
+            constants: vec![("RUN", RUN as u32)],
             dims: vec![
                 size("quads", len / 4),
                 size("columns", columns),
@@ -155,7 +158,7 @@ impl Op for ProbeUniform {
                 ("seed", Dim::U(self.seed)),
                 ("bound", Dim::F(self.bound)),
             ],
-            grid: Grid::fixed((len / 4).div_ceil(64) as u64),
+            grid: Grid::fixed((len / 4).div_ceil(64 * RUN) as u64),
             proven: true,
             supported: Ok(()),
         }]
