@@ -1,9 +1,10 @@
-//! Parsed shaders on disk. Parsing the long, unrolled ones takes longer than all the rest of a start:
-//! naga's time grows with the square of a function's expressions.
+//! Parsed shaders on disk. Rendering and parsing the long, unrolled ones takes longer than all the rest
+//! of a start: naga's time grows with the square of a function's expressions.
 //!
-//! A file holds the SHA-256 of what follows and naga's module in postcard's format; its name is the
-//! SHA-256 of the source. A file that is damaged or cannot be read is as good as none, one that cannot
-//! be written is not kept. What is read is validated by wgpu like any other module.
+//! A file holds the SHA-256 of what follows and naga's module in postcard's format; its name is that of
+//! what the source is made of, [`Recipe::id`], so that what is found need not be rendered. A file that is
+//! damaged or cannot be read is as good as none, one that cannot be written is not kept. What is read is
+//! validated by wgpu like any other module.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,41 +13,58 @@ use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use naga::front::wgsl::{ParseError, parse_str};
+use naga::front::wgsl::parse_str;
 use sha2::{Digest as _, Sha256};
 
-use super::Source;
+use super::source::Recipe;
+use super::{KernelError, Source};
 
 /// Part of each name: modules of another version of this crate or of naga are not read.
 const VERSION: &str = concat!("vgg-wgpu ", env!("CARGO_PKG_VERSION"), ", naga 30, postcard 1\n");
-/// A shorter source is parsed in less than a millisecond.
-const LONG: usize = 8 << 10;
 /// The most files kept: several times what a network needs.
-const MOST_FILES: usize = 64;
+const MOST_FILES: usize = 256;
 const SUM_BYTES: usize = 32;
 
-/// The module of `source`, from the cache in `folder` if there is one.
-pub(super) fn module(source: &Source, folder: Option<&Path>) -> Result<naga::Module, ParseError> {
-    let folder = folder.filter(|_| source.code.len() >= LONG);
-    let Some(folder) = folder else { return parse_str(&source.wgsl) };
-    let path = folder.join(name(&source.code));
-    if let Some(module) = fs::read(&path).ok().and_then(|bytes| decode(&bytes)) {
-        return Ok(module);
+/// A shader as the device takes it.
+#[derive(Debug)]
+pub(super) enum Shader {
+    /// Parsed.
+    Module(Box<naga::Module>),
+    /// What naga does not parse: wgpu tells what is wrong with it.
+    Source(Source),
+}
+
+/// The shader of `recipe`, from the cache in `folder` if there is one, and whether it was not there.
+pub(super) fn shader(
+    recipe: &Recipe<'_>,
+    folder: Option<&Path>,
+) -> Result<(Shader, bool), KernelError> {
+    let path = folder.map(|folder| folder.join(name(&recipe.id)));
+    let kept = path.as_ref().and_then(|path| decode(&fs::read(path).ok()?));
+    if let Some(module) = kept {
+        return Ok((Shader::Module(Box::new(module)), false));
     }
-    let module = parse_str(&source.wgsl)?;
-    // A cache that cannot be written costs time and nothing else.
-    let _ = write(&path, &module);
-    Ok(module)
+    let source = recipe.render()?;
+    let Ok(module) = parse_str(&source.wgsl) else { return Ok((Shader::Source(source), true)) };
+    if let Some(path) = path {
+        // A cache that cannot be written costs time and nothing else.
+        let _ = write(&path, &module);
+    }
+    Ok((Shader::Module(Box::new(module)), true))
 }
 
-/// True of a long source that is not in the cache in `folder`.
-pub(super) fn is_new(source: &Source, folder: Option<&Path>) -> bool {
-    let folder = folder.filter(|_| source.code.len() >= LONG);
-    folder.is_some_and(|folder| !folder.join(name(&source.code)).exists())
+impl Shader {
+    /// A measure of its length: all expressions of a module.
+    pub fn size(&self) -> usize {
+        let Self::Module(module) = self else { return 0 };
+        let functions = module.functions.iter().map(|(_, function)| function);
+        let entries = module.entry_points.iter().map(|entry| &entry.function);
+        functions.chain(entries).map(|function| function.expressions.len()).sum()
+    }
 }
 
-fn name(code: &str) -> String {
-    let sum = Sha256::new().chain_update(VERSION).chain_update(code).finalize();
+fn name(id: &str) -> String {
+    let sum = Sha256::new().chain_update(VERSION).chain_update(id).finalize();
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -92,14 +110,31 @@ fn prune(folder: &Path) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::{Access, Binding, Grid, Variant};
+    use crate::shape::Layout;
 
-    fn source(value: u32) -> Source {
-        let wgsl = format!(
-            "@group(0) @binding(0) var<storage, read_write> x: array<u32>;\n\
-             @compute @workgroup_size(1) fn main() {{ x[0] = {value}u; {} }}",
-            "x[0] = x[0] + 1u;".repeat(LONG / 17)
-        );
-        Source { name: "test", code: wgsl.clone(), wgsl }
+    fn variant(value: u32) -> Variant {
+        Variant {
+            name: "test",
+            template: "@compute @workgroup_size(1) fn main() { store_x(0u, vec4<f32>(f32(VALUE))); }",
+            constants: vec![("VALUE", value)],
+            dims: Vec::new(),
+            grid: Grid::fixed(1),
+            proven: false,
+            supported: Ok(()),
+        }
+    }
+
+    fn recipe(variant: &Variant) -> Recipe<'_> {
+        Recipe::new(variant, &[Binding::quads("x", Layout::Flat(4), Access::Write)], &[])
+    }
+
+    /// The module of `recipe`, and whether it was made.
+    fn module(recipe: &Recipe<'_>, folder: Option<&Path>) -> (naga::Module, bool) {
+        match shader(recipe, folder).unwrap() {
+            (Shader::Module(module), made) => (*module, made),
+            (Shader::Source(source), _) => panic!("{}", source.wgsl),
+        }
     }
 
     fn files(folder: &Path) -> Vec<PathBuf> {
@@ -115,8 +150,16 @@ mod tests {
     fn a_module_is_kept_and_read_again_whatever_happened_to_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("not made yet");
-        let parsed = parse_str(&source(1).wgsl).unwrap();
-        assert!(same(&module(&source(1), Some(&folder)).unwrap(), &parsed));
+        let variant = variant(1);
+        let recipe = recipe(&variant);
+        let parsed = parse_str(&recipe.render().unwrap().wgsl).unwrap();
+        let look = || {
+            let (module, made) = module(&recipe, Some(&folder));
+            assert!(same(&module, &parsed));
+            made
+        };
+        assert!(look());
+        assert!(!look());
         let [path] = &files(&folder)[..] else { panic!("one file") };
         let whole = fs::read(path).unwrap();
         assert!(same(&decode(&whole).unwrap(), &parsed));
@@ -126,7 +169,7 @@ mod tests {
         for damaged in [&[], &whole[..7], &whole[..whole.len() - 1], &flipped] {
             fs::write(path, damaged).unwrap();
             assert!(decode(damaged).is_none());
-            assert!(same(&module(&source(1), Some(&folder)).unwrap(), &parsed));
+            assert!(look());
             assert_eq!(fs::read(path).unwrap(), whole, "it was written anew");
         }
     }
@@ -134,19 +177,30 @@ mod tests {
     #[test]
     fn what_is_in_the_cache_is_taken_and_other_sources_have_other_files() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (source(1), source(2));
-        let second = parse_str(&two.wgsl).unwrap();
-        write(&folder.path().join(name(&one.code)), &second).unwrap();
-        assert!(same(&module(&one, Some(folder.path())).unwrap(), &second));
-        assert_ne!(name(&one.code), name(&two.code));
+        let (one, two) = (variant(1), variant(2));
+        let (one, two) = (recipe(&one), recipe(&two));
+        let second = parse_str(&two.render().unwrap().wgsl).unwrap();
+        write(&folder.path().join(name(&one.id)), &second).unwrap();
+        assert!(same(&module(&one, Some(folder.path())).0, &second));
+        assert_ne!(name(&one.id), name(&two.id));
     }
 
     #[test]
     fn without_a_folder_that_can_be_written_a_module_is_parsed() {
         let file = tempfile::NamedTempFile::new().unwrap();
+        let variant = variant(3);
         for folder in [None, Some(file.path())] {
-            assert!(module(&source(3), folder).is_ok());
+            assert!(module(&recipe(&variant), folder).1);
         }
+    }
+
+    #[test]
+    fn a_source_that_does_not_parse_is_kept_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let variant = Variant { template: "fn main( {", ..variant(4) };
+        let found = shader(&recipe(&variant), Some(folder.path())).unwrap();
+        assert!(matches!(found, (Shader::Source(source), true) if source.wgsl.contains("main( {")));
+        assert!(files(folder.path()).is_empty());
     }
 
     #[test]

@@ -4,15 +4,18 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::{Binding, Dim, KernelError, Source, Step, Variant, ahead, cache};
+use super::cache::Shader;
+use super::source::Recipe;
+use super::{Binding, Dim, KernelError, Step, Variant, ahead, cache};
 use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Memory, TEXEL_FORMAT};
 
 /// Micro-batches whose [`Step`]s are on the device at once.
 pub(super) const STEP_SLOTS: u64 = 64;
+/// Expressions of a shader that take a driver a tenth of a second to compile, or more.
+const LONG: usize = 1 << 10;
 
 /// The pipelines of a device, compiled at first use and shared by all launches.
 #[derive(Debug)]
@@ -23,12 +26,12 @@ pub struct Kernels {
     compiled: Mutex<Pipelines>,
 }
 
-/// Pipelines by what they are asked for by, and by their code: variants that differ in name only share
-/// one, since drivers take seconds to compile some of them.
+/// Pipelines by what they are asked for by, and by their recipes: variants that differ in name only
+/// share one, since drivers take seconds to compile some of them.
 #[derive(Debug, Default)]
 struct Pipelines {
     by_key: HashMap<String, Arc<Compiled>>,
-    by_code: HashMap<String, Arc<Compiled>>,
+    by_recipe: HashMap<String, Arc<Compiled>>,
 }
 
 #[derive(Debug)]
@@ -130,26 +133,30 @@ impl Kernels {
         let homes = all_homes(wanted);
         let mut missing = distinct(wanted, &homes);
         missing.retain(|(key, ..)| self.compiled(key).is_none());
-        let sources = on_all_cores(&missing, |(_, variant, bindings, homes)| {
-            Source::build(variant, bindings, homes)
+        let work = missing.iter().map(|missing @ (_, variant, bindings, homes)| {
+            (missing, Recipe::new(variant, bindings, homes))
         });
-        let sources: Vec<_> = sources.into_iter().collect::<Result<_, _>>()?;
-        let mut work: Vec<_> = missing.iter().zip(&sources).collect();
-        // The longest first, lest one is left for a single core in the end.
-        work.sort_by_key(|(_, source)| Reverse(source.wgsl.len()));
-        let mut codes = HashSet::new();
+        let mut recipes = HashSet::new();
         let (first, same): (Vec<_>, Vec<_>) =
-            work.into_iter().partition(|(_, source)| codes.insert(&source.code));
-        let make = |((key, variant, _, homes), source): &(&Missing<'_>, &Source)| {
-            self.make(key.clone(), variant, source, homes)
-        };
+            work.partition(|(_, recipe)| recipes.insert(recipe.id.clone()));
         let gpu = &self.gpu;
-        let is_new = gpu.facts().compiles_at_first_run()
-            && first.iter().any(|(_, source)| cache::is_new(source, gpu.cache()));
-        let made = on_all_cores(&first, make);
-        made.into_iter().chain(same.iter().map(make)).try_for_each(|made| made.map(|_| ()))?;
-        if is_new {
-            let pending: Vec<_> = first.iter().map(|(missing, _)| *missing).collect();
+        let loaded = on_all_cores(first, |(missing, recipe)| {
+            let (shader, is_new) = cache::shader(&recipe, gpu.cache())?;
+            Ok((missing, recipe, shader, is_new))
+        });
+        let mut loaded = loaded.into_iter().collect::<Result<Vec<_>, KernelError>>()?;
+        // The longest first, lest one is left for a single core in the end.
+        loaded.sort_by_key(|(.., shader, _)| Reverse(shader.size()));
+        let is_new = loaded.iter().any(|(.., shader, is_new)| *is_new && shader.size() >= LONG);
+        let pending: Vec<_> = loaded.iter().map(|(missing, ..)| *missing).collect();
+        let made = on_all_cores(loaded, |(missing, recipe, shader, _)| {
+            self.make(missing, &recipe, shader)
+        });
+        made.into_iter().try_for_each(|made| made.map(|_| ()))?;
+        for ((key, ..), recipe) in same {
+            self.share(key, &recipe);
+        }
+        if is_new && gpu.cache().is_some() && gpu.facts().compiles_at_first_run() {
             // What this fails to compile is compiled in the first step.
             let _ = ahead::compile(gpu, &pending);
         }
@@ -188,46 +195,48 @@ impl Kernels {
         homes: &[Home],
     ) -> Result<Arc<Compiled>, KernelError> {
         let key = key(variant, homes);
-        if let Some(found) = self.compiled(&key) {
+        let recipe = || Recipe::new(variant, bindings, homes);
+        let found = self.compiled(&key).or_else(|| self.share(&key, &recipe()));
+        if let Some(found) = found {
             return Ok(found);
         }
-        let source = Source::build(variant, bindings, homes)?;
-        self.make(key, variant, &source, homes)
+        let (shader, _) = cache::shader(&recipe(), self.gpu.cache())?;
+        self.make(&(key, variant, bindings, homes), &recipe(), shader)
     }
 
     fn compiled(&self, key: &str) -> Option<Arc<Compiled>> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner).by_key.get(key).cloned()
     }
 
+    /// The pipeline of the same recipe, from now on also under `key`.
+    fn share(&self, key: &str, recipe: &Recipe<'_>) -> Option<Arc<Compiled>> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = compiled.by_recipe.get(&recipe.id).cloned()?;
+        compiled.by_key.insert(key.to_owned(), Arc::clone(&found));
+        Some(found)
+    }
+
     fn make(
         &self,
-        key: String,
-        variant: &Variant,
-        source: &Source,
-        homes: &[Home],
+        (key, variant, _, homes): &Missing<'_>,
+        recipe: &Recipe<'_>,
+        shader: Shader,
     ) -> Result<Arc<Compiled>, KernelError> {
-        let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().by_code.get(&source.code).cloned();
-        let made = match known {
-            Some(made) => made,
-            None => {
-                Arc::new(self.gpu.scoped(variant.name, 0, || self.create(variant, source, homes))?)
-            }
-        };
-        let mut compiled = lock();
-        compiled.by_code.insert(source.code.clone(), Arc::clone(&made));
-        compiled.by_key.insert(key, Arc::clone(&made));
+        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, shader, homes))?;
+        let made = Arc::new(made);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        compiled.by_recipe.insert(recipe.id.clone(), Arc::clone(&made));
+        compiled.by_key.insert(key.clone(), Arc::clone(&made));
         Ok(made)
     }
 
-    fn create(&self, variant: &Variant, source: &Source, homes: &[Home]) -> Compiled {
+    fn create(&self, variant: &Variant, shader: Shader, homes: &[Home]) -> Compiled {
         let device = &self.gpu.device;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(variant.name),
-            source: match cache::module(source, self.gpu.cache()) {
-                Ok(module) => wgpu::ShaderSource::Naga(Cow::Owned(module)),
-                // wgpu tells what is wrong with it.
-                Err(_) => wgpu::ShaderSource::Wgsl(source.wgsl.as_str().into()),
+            source: match shader {
+                Shader::Module(module) => wgpu::ShaderSource::Naga(Cow::Owned(*module)),
+                Shader::Source(source) => wgpu::ShaderSource::Wgsl(source.wgsl.into()),
             },
         };
         let module = if variant.proven && !self.gpu.all_checks() {
@@ -328,14 +337,14 @@ fn all_homes(wanted: &[Wanted]) -> Vec<Vec<Home>> {
 /// The pipelines of `wanted`, each once.
 fn distinct<'a>(wanted: &'a [Wanted], homes: &'a [Vec<Home>]) -> Vec<Missing<'a>> {
     let all = wanted.iter().zip(homes);
-    let mut all: Vec<_> = all.map(|((v, b, _), homes)| (key(v, homes), v, b, homes)).collect();
+    let mut all: Vec<_> = all.map(|((v, b, _), h)| (key(v, h), v, &b[..], &h[..])).collect();
     all.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     all.dedup_by(|(a, ..), (b, ..)| a == b);
     all
 }
 
 /// A pipeline to be made: its key, the variant, its bindings and where they lie.
-pub(super) type Missing<'a> = (String, &'a Variant, &'a Vec<Binding>, &'a Vec<Home>);
+pub(super) type Missing<'a> = (String, &'a Variant, &'a [Binding], &'a [Home]);
 
 /// What pipelines are asked for by.
 fn key(variant: &Variant, homes: &[Home]) -> String {
@@ -344,17 +353,16 @@ fn key(variant: &Variant, homes: &[Home]) -> String {
 }
 
 /// Applies `work` to each item, as many at a time as there are cores, in order.
-fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+fn on_all_cores<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
     if workers < 2 {
-        return items.iter().map(work).collect();
+        return items.into_iter().map(work).collect();
     }
-    let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let items = Mutex::new(items.into_iter().enumerate());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let worker = || {
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(i) else { break };
+        while let Some((i, item)) = next() {
             let result = work(item);
             results.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
         }
@@ -391,8 +399,8 @@ mod tests {
     #[test]
     fn results_are_in_order_whichever_core_is_faster() {
         let items: Vec<usize> = (0..100).collect();
-        let slow = |&i: &usize| (0..(i % 7) * 1000).fold(i, |sum, j| sum + j % 2 - j % 2);
-        assert_eq!(on_all_cores(&items, slow), items);
-        assert!(on_all_cores(&[], slow).is_empty());
+        let slow = |i: usize| (0..(i % 7) * 1000).fold(i, |sum, j| sum + j % 2 - j % 2);
+        assert_eq!(on_all_cores(items.clone(), slow), items);
+        assert!(on_all_cores(Vec::new(), slow).is_empty());
     }
 }

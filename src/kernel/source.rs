@@ -56,8 +56,6 @@ pub struct Source {
     pub name: &'static str,
     /// WGSL with one entry point, `main`.
     pub wgsl: String,
-    /// The same without comments: what tells one pipeline from another.
-    pub code: String,
 }
 
 impl Source {
@@ -71,42 +69,78 @@ impl Source {
         bindings: &[Binding],
         homes: &[Home],
     ) -> Result<Self, KernelError> {
-        let failed = |source| KernelError::Template { kernel: variant.name, source };
-        let body = render(variant).map_err(failed)?;
-        let mut wgsl = String::new();
-        declare(&mut wgsl, variant, bindings, homes);
-        wgsl.push_str(COMMON[0].1);
-        wgsl.push_str(COMMON[1].1);
-        wgsl.push_str(&body);
-        let code = without_comments(&wgsl);
-        Ok(Self { name: variant.name, wgsl, code })
+        Recipe::new(variant, bindings, homes).render()
+    }
+}
+
+/// What a [`Source`] is made of. Rendering takes milliseconds; this tells without it whether two
+/// sources are the same.
+#[derive(Debug)]
+pub(super) struct Recipe<'a> {
+    variant: &'a Variant,
+    declarations: String,
+    /// Names what is rendered, comments and the variant's name aside: the SHA-256 of the declarations,
+    /// the template and all that templates include, in hexadecimal.
+    pub id: String,
+}
+
+impl<'a> Recipe<'a> {
+    /// As [`Source::build`], without rendering.
+    pub fn new(variant: &'a Variant, bindings: &[Binding], homes: &[Home]) -> Self {
+        let declarations = declarations(variant, bindings, homes);
+        let id = hash([
+            without_comments(&declarations).as_str(),
+            without_comments(variant.template).as_str(),
+            common_hash(),
+        ]);
+        Self { variant, declarations, id }
+    }
+
+    /// The source.
+    pub fn render(&self) -> Result<Source, KernelError> {
+        let name = self.variant.name;
+        let failed = |source| KernelError::Template { kernel: name, source };
+        let body = render(self.variant).map_err(failed)?;
+        let wgsl = [&self.declarations, COMMON[0].1, COMMON[1].1, &body].concat();
+        Ok(Source { name, wgsl })
     }
 }
 
 /// A hash of what `variants` are made from: their names, constants and templates, and all that templates
 /// include. The same on every machine (SHA-256, its first 64 bits in hexadecimal).
 pub fn fingerprint(variants: &[Variant]) -> String {
+    let constants: Vec<_> = variants.iter().map(|v| format!("{:?}", v.constants)).collect();
+    let each = variants.iter().zip(&constants);
+    let texts = each.flat_map(|(variant, constants)| [variant.name, constants, variant.template]);
+    let mut fingerprint = hash(texts.chain([common_hash()]));
+    fingerprint.truncate(16);
+    fingerprint
+}
+
+/// A hash of all that templates include.
+fn common_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| hash(COMMON.iter().flat_map(|&(name, text)| [name, text])))
+}
+
+/// The SHA-256 of texts one after another, in hexadecimal.
+fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
-    let mut add = |text: &str| {
+    for text in texts {
         // The length keeps what follows apart from it.
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
-    };
-    for variant in variants {
-        add(variant.name);
-        add(&format!("{:?}", variant.constants));
-        add(variant.template);
     }
-    for (name, text) in COMMON {
-        add(name);
-        add(text);
-    }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// WGSL without comments.
+/// WGSL, or a template of it, without comments.
 fn without_comments(wgsl: &str) -> String {
-    let lines = wgsl.lines().map(|line| line.split("//").next().unwrap_or(line).trim());
+    let code = |line: &'_ str| match line.trim() {
+        statement if statement.starts_with("//@") => statement.len(),
+        line => line.find("//").unwrap_or(line.len()),
+    };
+    let lines = wgsl.lines().map(|line| line.trim()[..code(line)].trim_end());
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -140,7 +174,8 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
 
 /// Declares constants, dimensions and bindings. Each binding of quads gets a function that loads one
 /// and one that stores one, so that a kernel need not know whether they lie in a buffer or in texels.
-fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding], homes: &[Home]) {
+fn declarations(variant: &Variant, bindings: &[Binding], homes: &[Home]) -> String {
+    let mut wgsl = String::new();
     let home = |place: usize| homes.get(place).copied().unwrap_or(Home::Buffer);
     let mut line = |text: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
@@ -199,6 +234,7 @@ fn declare(wgsl: &mut String, variant: &Variant, bindings: &[Binding], homes: &[
             }
         }
     }
+    wgsl
 }
 
 #[cfg(test)]
