@@ -21,7 +21,8 @@
 // right for every subgroup of LANES or more. No barriers, no workgroup memory.
 // Grid: ceil(n * row_blocks * tile_columns / GROUP) * ceil(out_quads / QUADS) workgroups of one
 // subgroup.
-// The includer gives `store`, or `store_window`.
+// The includer gives `store`, or `store_window`. PICTURE_ROWS defined: there is no source, its values
+// come from 8-bit images (common/pictures_window.wgsl), of at most 3 channels.
 //@ from "common/winograd_matrices.wgsl" import A_T, B_T, combine
 //@ set SIDE = TILE + 2
 //@ set rows = TILE * TILES + 2
@@ -73,6 +74,9 @@ fn main(
     let top = (position / tile_columns) % d.row_blocks * (TILE * TILES);
     let image = position / (tile_columns * d.row_blocks);
 
+    //@ if PICTURE_ROWS is defined
+    //@ include "common/pictures_window.wgsl"
+    //@ else
     // Offsets of the window's rows and columns; those past the halo feed only outputs that are not
     // stored.
     let pitch = (d.width + 2u) * d.in_quads;
@@ -83,6 +87,7 @@ fn main(
     //@ for s in range(SIDE)
     let column_${s} = min(left + ${s}u, d.width + 1u) * d.in_quads;
     //@ endfor
+    //@ endif
 
     // Which weight quad each lane loads: item = channel * QUADS + quad.
     let lane = subgroup_lane % LANES;
@@ -108,7 +113,9 @@ fn main(
     //@ endif
         //@ for j in range(rows)
         //@ for s in range(SIDE)
+        //@ if PICTURE_ROWS is undefined
         let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
+        //@ endif
         //@ endfor
         //@ for b in range(SIDE)
         let half_${j}_${b} = ${combine(B_T[TILE][b], "in_" ~ j ~ "_")};

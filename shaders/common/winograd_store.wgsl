@@ -23,14 +23,19 @@ fn store_window(
     let columns = d.out_width + 2u * d.out_halo;
     let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;
     store_output(pixel * d.out_quads + quad, best);
+    //@ if PICTURE_ROWS is undefined
     positions[((n * d.out_height + row) * d.out_width + column) * d.out_quads + quad] =
         place.x | (place.y << 8u) | (place.z << 16u) | (place.w << 24u);
+    //@ endif
 }
 //@ else
 // Stores an output: forward (masked 0) with bias and floor, backward to data (masked 1) where the ReLU
 // that made the input let it through.
 fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>, bias: vec4<f32>) {
     let d = dims;
+    //@ if PICTURE_ROWS is defined
+    let result = max(value + bias, vec4<f32>(d.floor));
+    //@ else
     var result = value;
     if d.masked == 1u {
         let here = (n * (d.height + 2u) + row + 1u) * (d.width + 2u) + column + 1u;
@@ -39,6 +44,7 @@ fn store(n: u32, row: u32, column: u32, quad: u32, value: vec4<f32>, bias: vec4<
     } else {
         result = max(value + bias, vec4<f32>(d.floor));
     }
+    //@ endif
     let rows = d.height + 2u * d.out_halo;
     let columns = d.width + 2u * d.out_halo;
     let pixel = (n * rows + row + d.out_halo) * columns + column + d.out_halo;

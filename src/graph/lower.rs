@@ -2,12 +2,12 @@
 
 use super::parameter::slices;
 use super::setting::Setting;
-use super::source::{Format, Reads};
-use super::{Architecture, Layer, ResizeFilter};
+use super::source::Reads;
+use super::{Layer, input};
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
-    ConvForward, DenseForward, Dropout, FillHalo, LoadRaw, MaxPoolForward, MetricsUpdate, Op,
-    ResizeBilinear, ResizePillow, Shard, SoftmaxCrossEntropy, WinogradFilter, WinogradForward,
+    ConvForward, DenseForward, Dropout, FillHalo, MaxPoolForward, MetricsUpdate, Op, Pictures,
+    SoftmaxCrossEntropy, WinogradFilter, WinogradForward, WinogradPictures,
 };
 use crate::shape::{FeatureMap, Layout};
 
@@ -99,9 +99,11 @@ pub fn lower(setting: &Setting<'_>, source: Reads<'_>) -> Graph {
     let network = setting.network;
     let layers = network.layers();
     let (graph, saved) = (Graph::default(), Vec::new());
-    let mut lowering = Lowering { graph, setting, layers: &layers, saved, next: 0, norms: 0 };
+    let pictures = input::read_by_convolution(setting, &layers, source);
+    let mut lowering =
+        Lowering { graph, setting, layers: &layers, pictures, saved, next: 0, norms: 0 };
     let (labels, samples) = (source.shape.count, source.shape.count);
-    let x = lowering.input(network, source);
+    let x = lowering.input(source);
     let logits = lowering.forward(x);
     let dlogits = lowering.loss(logits, network.classes(), labels, samples);
     if setting.pass == Pass::Train {
@@ -116,6 +118,8 @@ pub(super) struct Lowering<'a> {
     pub graph: Graph,
     pub setting: &'a Setting<'a>,
     pub layers: &'a [(String, Layer)],
+    /// The images, where the first convolution resizes them as it reads: its input is their pixels.
+    pub pictures: Option<Pictures>,
     /// For each layer what its backward pass needs.
     pub saved: Vec<Saved>,
     /// The next parameter, and the next running statistics.
@@ -160,38 +164,6 @@ impl Lowering<'_> {
             self.node(layer, FillHalo { map }, &[tensor]);
         }
         tensor
-    }
-
-    /// The network's input, gathered from each shard of the image set.
-    fn input(&mut self, network: &Architecture, source: Reads<'_>) -> usize {
-        let output = network.input().with_halo(1);
-        let samples = source.shape.count;
-        let x = self.map("input", "images", output);
-        let order = self.tensor("order".to_owned(), Layout::Words(samples), Home::Order);
-        for (i, &(first, count)) in source.shards.iter().enumerate() {
-            let shard = Shard { first, count, samples };
-            let pictures = source.shape.pictures(shard, output, network.normalisation());
-            let mut pixels = |layout| self.tensor("images".to_owned(), layout, Home::Pixels(i));
-            match source.format {
-                Format::Raw => {
-                    let op = LoadRaw { shard, output };
-                    let values = pixels(op.values());
-                    self.node("input", op, &[order, values, x]);
-                }
-                Format::Bytes(ResizeFilter::Bilinear) => {
-                    let pixels = pixels(pictures.pixels());
-                    self.node("input", ResizeBilinear(pictures), &[order, pixels, x]);
-                }
-                Format::Bytes(ResizeFilter::Pillow) => {
-                    let op = ResizePillow(pictures);
-                    let pixels = pixels(pictures.pixels());
-                    let name = "weights of the resize".to_owned();
-                    let tables = self.tensor(name, op.tables_layout(), Home::Tables);
-                    self.node("input", op, &[order, pixels, tables, x]);
-                }
-            }
-        }
-        x
     }
 
     /// The halo that whoever reads layer `i`'s output wants.
@@ -287,6 +259,13 @@ impl Lowering<'_> {
         let (c, k) = (input.channels, output.channels);
         let u = self.arena(name, "transformed filters", tile.filters(c, k));
         self.node(name, WinogradFilter { c, k, tile, flip: false }, &[w, u]);
+        if let (0, Some(pictures)) = (i, self.pictures) {
+            let order = self.order(pictures.shard.samples);
+            let op = WinogradPictures { pictures, output, relu, pool };
+            self.node(name, op, &[order, x, u, y]);
+            // Of inference: nobody reads positions.
+            return (y, pool.then_some(y));
+        }
         let op = WinogradForward { input, output, relu, tile, pool };
         if !pool {
             self.node(name, op, &[x, u, x, y]);
@@ -343,7 +322,7 @@ impl Lowering<'_> {
     }
 
     fn loss(&mut self, logits: usize, classes: usize, labels: usize, samples: usize) -> usize {
-        let order = self.tensor("order".to_owned(), Layout::Words(samples), Home::Order);
+        let order = self.order(samples);
         let known = self.tensor("labels".to_owned(), Layout::Words(labels), Home::Labels);
         let dlogits = self.arena("loss", "gradient", Layout::Rows(classes));
         let outcome = self.arena("loss", "outcome", Layout::Rows(2));

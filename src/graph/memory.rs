@@ -81,15 +81,17 @@ pub(super) fn graphs(
 ) -> Vec<Graph> {
     let shape =
         SourceShape { count: 1, height: 1, width: 1, channels: architecture.input().channels };
-    // Whatever the images are, the arena holds what is made of them, and nothing else of theirs.
-    let format = Format::Bytes(ResizeFilter::Bilinear);
-    let source = Reads { shape, format, shards: &[(0, 1)] };
-    let passes: &[Pass] = if options.train { &[Pass::Infer, Pass::Train] } else { &[Pass::Infer] };
-    let lower = |&pass: &Pass| {
+    // Whatever the images are, the arena holds what is made of them, and nothing else of theirs; not
+    // even that where the first convolution resizes them, as it may in inference.
+    let (bilinear, raw) = (Format::Bytes(ResizeFilter::Bilinear), Format::Raw);
+    let infer = [(Pass::Infer, raw), (Pass::Infer, bilinear)];
+    let train = options.train.then_some((Pass::Train, raw));
+    let lower = |(pass, format)| {
+        let source = Reads { shape, format, shards: &[(0, 1)] };
         // Updates in place or not, the arena is the same.
         lower::lower(&setting(architecture, options, pass, (images, false), facts), source)
     };
-    passes.iter().map(lower).collect()
+    infer.into_iter().chain(train).map(lower).collect()
 }
 
 pub(super) fn setting<'a>(

@@ -7,6 +7,7 @@ mod check;
 mod chosen;
 mod error;
 mod fill;
+mod input;
 mod layer;
 mod lower;
 mod memory;

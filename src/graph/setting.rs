@@ -42,7 +42,7 @@ impl Setting<'_> {
         source: FeatureMap,
         target: FeatureMap,
     ) -> Option<Tile> {
-        self.tile_of(ConvTask::new(pass, source, target))
+        self.variant(ConvTask::new(pass, source, target)).and_then(Tile::of)
     }
 
     /// The tile of a forward convolution, and whether the pooling after it, if there is one, is done
@@ -53,15 +53,22 @@ impl Setting<'_> {
         target: FeatureMap,
         pooled: bool,
     ) -> Option<(Tile, bool)> {
-        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_forward"));
-        let pool = pooled && !apart;
-        let tile =
-            self.tile_of(ConvTask { pool, ..ConvTask::new(ConvPass::Forward, source, target) })?;
+        let (variant, pool) = self.forward_variant(source, target, pooled);
+        let tile = variant.and_then(Tile::of)?;
         Some((tile, pool && tile == Tile::Two))
     }
 
-    fn tile_of(&self, task: ConvTask) -> Option<Tile> {
-        self.variant(task).and_then(Tile::of)
+    /// The variant of a forward convolution, and whether it is to be one that may pool.
+    pub(super) fn forward_variant(
+        &self,
+        source: FeatureMap,
+        target: FeatureMap,
+        pooled: bool,
+    ) -> (Option<&'static str>, bool) {
+        let apart = self.variants.iter().any(|name| name.starts_with("maxpool_forward"));
+        let pool = pooled && !apart;
+        let task = ConvTask { pool, ..ConvTask::new(ConvPass::Forward, source, target) };
+        (self.variant(task), pool)
     }
 
     fn variant(&self, task: ConvTask) -> Option<&'static str> {

@@ -43,6 +43,8 @@ const COMMON: &[(&str, &str)] = &[
     ("common/slots.wgsl", include_str!("../../shaders/common/slots.wgsl")),
     ("common/dropout.wgsl", include_str!("../../shaders/common/dropout.wgsl")),
     ("common/pictures.wgsl", include_str!("../../shaders/common/pictures.wgsl")),
+    ("common/pictures_window.wgsl", include_str!("../../shaders/common/pictures_window.wgsl")),
+    ("common/source_place.wgsl", include_str!("../../shaders/common/source_place.wgsl")),
 ];
 
 /// The complete WGSL of a kernel: declarations generated from the operation's bindings and the

@@ -54,6 +54,7 @@ const SHARES: &[(&str, [f64; 4])] = &[
     ("winograd_forward_2x2_tiled", [0.05, 0.74, 0.74, 0.74]),
     ("winograd_forward_4x4_shuffle", [0.52, 0.15, 0.15, 0.15]),
     ("winograd_forward_4x4_tiled", [0.05, 0.91, 0.91, 0.91]),
+    ("winograd_pictures_2x2_shuffle", [0.6, 0.20, 0.20, 0.20]),
     ("winograd_backward_data_2x2_shuffle", [0.6, 0.20, 0.20, 0.20]),
     ("winograd_backward_data_2x2_tiled", [0.05, 0.74, 0.74, 0.74]),
     ("winograd_backward_data_4x4_shuffle", [0.52, 0.15, 0.15, 0.15]),

@@ -52,7 +52,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    fn image_bytes(&self) -> usize {
+    pub(super) fn image_bytes(&self) -> usize {
         self.source_height * self.source_width * self.output.channels
     }
 

@@ -29,6 +29,7 @@ mod tiles;
 mod verify;
 mod winograd;
 mod winograd_filter;
+mod winograd_pictures;
 mod winograd_reference;
 mod winograd_tiles;
 mod winograd_weights;
@@ -66,6 +67,7 @@ pub use task::{ConvPass, ConvTask, Way, task_key, ways_of};
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
 pub use winograd::{Tile, WinogradBackwardData, WinogradForward};
 pub use winograd_filter::WinogradFilter;
+pub use winograd_pictures::WinogradPictures;
 pub use winograd_weights::{WinogradBackwardWeights, WinogradFilterGradient};
 
 /// An operation of a certain shape.
@@ -145,6 +147,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "conv_backward_weights", examples: conv_weights::examples },
     Entry { name: "winograd_filter", examples: winograd_filter::examples },
     Entry { name: "winograd_forward", examples: winograd::forward_examples },
+    Entry { name: "winograd_pictures", examples: winograd_pictures::examples },
     Entry { name: "winograd_backward_data", examples: winograd::backward_examples },
     Entry { name: "winograd_backward_weights", examples: winograd_weights::examples },
     Entry { name: "winograd_filter_gradient", examples: winograd_weights::gradient_examples },

@@ -81,7 +81,7 @@ impl Op for ResizeBilinear {
 }
 
 /// `source / size` in lowest terms.
-fn ratio(source: usize, size: usize) -> (u32, u32) {
+pub(super) fn ratio(source: usize, size: usize) -> (u32, u32) {
     let (mut a, mut b) = (source, size);
     while b > 0 {
         (a, b) = (b, a % b);

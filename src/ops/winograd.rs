@@ -108,6 +108,11 @@ impl Tile {
         ]
     }
 
+    /// Rows and columns of outputs that an invocation of a shuffle variant computes.
+    pub(super) const fn block(self) -> (usize, usize) {
+        (self.outputs() * self.at_once(), self.outputs())
+    }
+
     fn row_blocks(self, target: FeatureMap) -> usize {
         target.height.div_ceil(self.outputs() * self.at_once())
     }
@@ -152,9 +157,15 @@ const QUADS: u32 = 4;
 
 impl WinogradForward {
     /// The map of outputs before they are pooled.
-    fn full(&self) -> FeatureMap {
+    pub(super) fn full(&self) -> FeatureMap {
         let (map, halo) = (self.input.with_channels(self.output.channels), self.output.halo);
         map.with_halo(halo)
+    }
+
+    /// The dimensions of its kernels.
+    pub(super) fn dims(&self) -> Vec<(&'static str, Dim)> {
+        let floor = if self.relu { 0.0 } else { f32::MIN };
+        self.tile.dims(self.input, (self.full(), self.output), Some(floor))
     }
 
     /// The outputs before they are pooled, without halo.
@@ -193,9 +204,7 @@ impl Op for WinogradForward {
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
-        let floor = if self.relu { 0.0 } else { f32::MIN };
-        let (full, pool) = (self.full(), self.pool);
-        let dims = self.tile.dims(self.input, (full, self.output), Some(floor));
+        let (full, pool, dims) = (self.full(), self.pool, self.dims());
         let tiled = Cut::tiled(self.tile, full, (pool, false), dims.clone());
         let shuffle = Cut::shuffle(self.tile, (self.input, full), pool, dims, facts);
         match self.tile {

@@ -208,6 +208,24 @@ fn pillows_filter_is_that_of_the_host() {
     assert!(other.iter().zip(&wanted).any(|(a, b)| (a - b).abs() > 1e-3));
 }
 
+/// Where the first convolution resizes images as it reads them, the logits are those of a map resized
+/// before; for images that shrink too much there is always a map.
+#[test]
+fn logits_are_the_same_with_and_without_a_resized_map() {
+    let Some(devices) = device::open() else { return };
+    let bench = |variants| {
+        let options = NetworkOptions { batch: 3, variants, ..Default::default() };
+        Bench::new(devices.usual.gpu(), normalising(), options, 25)
+    };
+    let (usual, apart) = (bench(Vec::new()), bench(vec!["resize_bilinear".to_owned()]));
+    for (height, width) in [(1, 1), (3, 4), (10, 9), (12, 11), (40, 45)] {
+        let bytes = pixels("noise", COUNT * height * width * 3);
+        let pixels = Pixels::Bytes(&bytes, ResizeFilter::Bilinear);
+        let wanted = backwards(&apart, shape(height, width), pixels);
+        assert_close(&backwards(&usual, shape(height, width), pixels), &wanted);
+    }
+}
+
 #[test]
 fn sets_that_a_network_cannot_read_are_refused() {
     let Some(devices) = device::open() else { return };

@@ -42,6 +42,7 @@ kernel_tests! {
     conv_backward_weights
     winograd_filter
     winograd_forward
+    winograd_pictures
     winograd_backward_data
     winograd_backward_weights
     winograd_filter_gradient
