@@ -47,7 +47,7 @@ def draw(axis, task):
     axis.set_title(task["title"], fontsize=10)
     axis.set_xlabel("GFLOP/s", fontsize=8)
     axis.tick_params(labelsize=8)
-    axis.margins(x=0.15)
+    axis.margins(x=0.22)
     axis.grid(axis="x", alpha=0.3)
     axis.set_axisbelow(True)
 
