@@ -62,6 +62,7 @@
 //! bad input or on a failing device.
 
 pub mod data;
+mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

@@ -35,7 +35,7 @@ fn it_is_balanced() {
         assert_eq!((images.height, images.width, images.channels), (28, 28, 1));
         assert_eq!((images.count, images.pixels.len()), (10 * per_class, 7840 * per_class));
         let mut counts = [0; 10];
-        split.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        split.labels.iter().for_each(|&label| counts[label as usize] += 1);
         assert_eq!(counts, [per_class; 10]);
     }
 }
@@ -44,7 +44,7 @@ fn it_is_balanced() {
 fn any_prefix_holds_every_class() {
     for split in splits(&embedded().unwrap()) {
         let mut counts = [0; 10];
-        split.labels.iter().take(200).for_each(|&label| counts[usize::from(label)] += 1);
+        split.labels.iter().take(200).for_each(|&label| counts[label as usize] += 1);
         // 20 expected; a sorted order would have none of most classes.
         assert!(counts.iter().all(|count| (5..=40).contains(count)), "{counts:?}");
     }
@@ -90,8 +90,8 @@ fn it_is_what_the_permutation_draws_from_the_originals() {
         for index in permutation(original.len(), SEED, epoch) {
             let index = index as usize;
             let label = original.labels[index];
-            if left[usize::from(label)] > 0 {
-                left[usize::from(label)] -= 1;
+            if left[label as usize] > 0 {
+                left[label as usize] -= 1;
                 drawn.push((label, original.images.image(index).unwrap()));
             }
         }

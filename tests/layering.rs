@@ -8,13 +8,14 @@ use std::path::Path;
 const RULE: &[(&str, &[&str])] = &[
     ("shape", &[]),
     ("resample", &[]),
+    ("files", &[]),
     ("gpu", &["shape"]),
     ("kernel", &["shape", "gpu"]),
     ("ops", &["shape", "resample", "gpu", "kernel"]),
     ("graph", &["shape", "gpu", "kernel", "ops"]),
-    ("data", &["shape", "resample"]),
-    ("weights", &["shape"]),
-    ("train", &["shape", "gpu", "kernel", "ops", "graph", "data", "weights"]),
+    ("data", &["shape", "resample", "files"]),
+    ("weights", &["shape", "files"]),
+    ("train", &["shape", "files", "gpu", "kernel", "ops", "graph", "data", "weights"]),
     ("cli", &["shape", "gpu", "kernel", "ops", "graph", "data", "weights", "train"]),
     ("main", &["cli"]),
 ];

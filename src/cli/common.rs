@@ -2,7 +2,6 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -11,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use thiserror::Error;
-use vgg_wgpu::data::{self, DataError, Dataset};
+use vgg_wgpu::data;
 use vgg_wgpu::gpu::{AdapterFacts, AdapterKind, Gpu, GpuOptions};
 use vgg_wgpu::graph::{NetworkOptions, ResizeFilter};
 use vgg_wgpu::kernel::Variant;
@@ -35,26 +34,6 @@ impl AdapterArgs {
         let cache = data::user_cache().map(|dir| dir.join("shaders"));
         let options = GpuOptions { adapter: self.adapter.clone(), cache, ..GpuOptions::default() };
         Ok(Arc::new(Gpu::open(&options)?))
-    }
-}
-
-// Which images.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Data")]
-pub struct DataArgs {
-    /// Folder with the four IDX files, plain or gzip, or `embedded` for the images inside the program
-    /// [default: $VGG_WGPU_DATA, the cache folder, /usr/share/datasets/fashion-mnist, then embedded]
-    #[arg(long, value_name = "DIR|embedded")]
-    pub data: Option<PathBuf>,
-}
-
-impl DataArgs {
-    /// Reads the images.
-    pub fn open(&self) -> Result<Dataset, DataError> {
-        match &self.data {
-            Some(name) if name.as_os_str() == "embedded" => data::embedded(),
-            dir => data::open(dir.as_deref()),
-        }
     }
 }
 

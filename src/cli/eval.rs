@@ -1,16 +1,19 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use vgg_wgpu::data::Split;
+use vgg_wgpu::data::{BadPicture, Dataset, Found, Picture, Split};
+use vgg_wgpu::train;
 use vgg_wgpu::train::history::loss_text;
 use vgg_wgpu::weights::{ImportOptions, Tensor, Values, write_safetensors};
 
 use super::common::{
-    AdapterArgs, AdapterReport, DataArgs, MemoryArgs, ResizeArg, columns, positive, say, say_json,
+    AdapterArgs, AdapterReport, MemoryArgs, ResizeArg, columns, positive, say, say_json,
 };
 use super::model;
+use super::report::note;
+use super::sets::{Images, Opened, SetArgs, say_bad};
 
 /// Measure a trained network: loss and accuracy, over all images and by class
 #[derive(Debug, Args)]
@@ -20,10 +23,13 @@ pub struct EvalArgs {
     #[arg(value_name = "RUN|FILE")]
     model: PathBuf,
     #[command(flatten)]
-    data: DataArgs,
+    sets: SetArgs,
     /// Which images of the set
     #[arg(long, value_enum, default_value_t = SplitArg::Test, help_heading = "Data")]
     split: SplitArg,
+    /// Seed of the training run, which decided over the pictures of --val
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Data")]
+    seed: u64,
     /// Take only the first N images
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
     limit: Option<usize>,
@@ -43,13 +49,15 @@ pub struct EvalArgs {
     memory: MemoryArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum SplitArg {
     /// The images to train with
     Train,
-    /// The images to test with
+    /// The images to test with; of pictures those in a folder test or else val, or the share of --val
     Test,
+    /// All images
+    All,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,43 +87,53 @@ struct ClassReport {
 
 /// Measures and reports.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let dataset = args.data.open()?;
-    let split = match args.split {
-        SplitArg::Train => dataset.train.clone(),
-        SplitArg::Test => dataset.test.clone(),
-    };
-    let split = split.take(args.limit.unwrap_or(usize::MAX));
-    let gpu = args.adapter.open()?;
     let model = model::read(&args.model, &ImportOptions::default())?.model;
     let description = &model.description;
-    ensure!(
-        description.classes.len() == dataset.classes.len(),
-        "the model tells {} classes apart, {dataset} has {}",
-        description.classes.len(),
-        dataset.classes.len()
-    );
-    let network = model::network(&model, &gpu, &args.memory, split.len())?;
-    let rows = model::logits(&network, &split, args.resize_filter.into())?;
+    let (input, classes) = (train::architecture_of(description)?.input(), &description.classes);
+    let (data, images) = match args.sets.open()? {
+        Opened::Idx(dataset) => {
+            ensure!(
+                classes.len() == dataset.classes.len(),
+                "the model tells {} classes apart, {dataset} has {}",
+                classes.len(),
+                dataset.classes.len()
+            );
+            (dataset.to_string(), Images::Whole(args.of_idx(dataset)?))
+        }
+        Opened::Pictures(found) => {
+            let data = format!("{} {}: {} pictures", found.name, args.sets.place(), found.len());
+            let form = args.sets.form(input, description.preprocessing.resize);
+            let (pictures, bad) = args.of_pictures(found, classes)?;
+            let (mut images, bad) = args.sets.read(form, vec![pictures], bad)?;
+            say_skipped(args.json, &bad)?;
+            (data, images.remove(0))
+        }
+    };
+    ensure!(images.len() > 0, "no images are left to measure with");
+    let gpu = args.adapter.open()?;
+    let labels = images.labels();
+    let network = model::network(&model, &gpu, &args.memory, images.len())?;
+    let rows = model::logits(&network, images.feed(), args.resize_filter.into())?;
     if let Some(path) = &args.logits {
-        write_logits(path, &rows, &split)?;
+        write_logits(path, &rows, &labels)?;
     }
-    let share = |hits: usize| hits as f64 / split.len() as f64;
+    let share = |hits: usize| hits as f64 / labels.len() as f64;
     let report = Report {
         adapter: gpu.facts().into(),
         model: model::file(&args.model),
-        data: dataset.to_string(),
+        data,
         split: args.split,
-        images: split.len(),
-        loss: loss(&rows, &split),
-        accuracy: share(hits(&rows, &split, 1)),
-        top5_accuracy: (description.classes.len() > 5).then(|| share(hits(&rows, &split, 5))),
-        classes: by_class(&rows, &split, &dataset.classes),
+        images: labels.len(),
+        loss: loss(&rows, &labels),
+        accuracy: share(hits(&rows, &labels, 1)),
+        top5_accuracy: (description.classes.len() > 5).then(|| share(hits(&rows, &labels, 5))),
+        classes: by_class(&rows, &labels, classes),
     };
     if args.json {
         return say_json(&report);
     }
     say(format!("adapter   {}", gpu.facts()))?;
-    say(format!("data      {dataset}"))?;
+    say(format!("data      {}", report.data))?;
     say(format!("images    {}", report.images))?;
     say(format!("loss      {}", loss_text(report.loss)))?;
     say(format!("accuracy  {:.4}", report.accuracy))?;
@@ -126,9 +144,61 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     Ok(say(table(&report.classes).trim_end())?)
 }
 
-fn write_logits(path: &Path, rows: &[Vec<f32>], split: &Split) -> Result<()> {
+impl EvalArgs {
+    fn of_idx(&self, dataset: Dataset) -> Result<Split> {
+        let split = match self.split {
+            SplitArg::Train => dataset.train,
+            SplitArg::Test => dataset.test,
+            SplitArg::All => bail!("--split all is for pictures; the IDX files hold two sets"),
+        };
+        Ok(split.take(self.limit.unwrap_or(usize::MAX)))
+    }
+
+    /// The pictures of the split, with the labels that the model has for their classes.
+    fn of_pictures(
+        &self,
+        mut found: Found,
+        classes: &[String],
+    ) -> Result<(Vec<Picture>, Vec<BadPicture>)> {
+        if found.validation.is_none() && found.test.is_none() && self.split != SplitArg::All {
+            found.set_aside(self.sets.val, self.seed);
+        }
+        let Found { train, validation, test, bad, .. } = found;
+        let mut pictures = match self.split {
+            SplitArg::Train => train,
+            SplitArg::Test => test.or(validation).unwrap_or_default(),
+            SplitArg::All => {
+                [train, validation.unwrap_or_default(), test.unwrap_or_default()].concat()
+            }
+        };
+        pictures.truncate(self.limit.unwrap_or(usize::MAX));
+        for Picture { path, label } in &mut pictures {
+            let name = &found.classes[*label as usize];
+            let known = classes.iter().position(|class| class == name);
+            *label = known.with_context(|| {
+                format!(
+                    "{}: the model knows no class {name}, but {}",
+                    path.display(),
+                    classes.join(", ")
+                )
+            })? as u32;
+        }
+        Ok((pictures, bad))
+    }
+}
+
+/// On the standard error where the standard output is for JSON.
+fn say_skipped(json: bool, bad: &[BadPicture]) -> Result<()> {
+    match json {
+        true => bad.iter().for_each(|bad| note(&format!("skipped   {bad}"))),
+        false => say_bad(bad)?,
+    }
+    Ok(())
+}
+
+fn write_logits(path: &Path, rows: &[Vec<f32>], labels: &[u32]) -> Result<()> {
     let classes = rows.first().map_or(0, Vec::len);
-    let labels: Vec<i64> = split.labels.iter().map(|&label| i64::from(label)).collect();
+    let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
     let logits = rows.concat();
     let tensors = [
         Tensor::floats("logits", &[rows.len(), classes], &logits),
@@ -142,21 +212,21 @@ fn write_logits(path: &Path, rows: &[Vec<f32>], split: &Split) -> Result<()> {
 }
 
 /// Mean cross-entropy: the negative log-probability of the right class.
-fn loss(rows: &[Vec<f32>], split: &Split) -> f64 {
-    let of = |(row, &label): (&Vec<f32>, &u8)| -model::log_softmax(row)[usize::from(label)];
-    rows.iter().zip(&split.labels).map(of).sum::<f64>() / rows.len() as f64
+fn loss(rows: &[Vec<f32>], labels: &[u32]) -> f64 {
+    let of = |(row, &label): (&Vec<f32>, &u32)| -model::log_softmax(row)[label as usize];
+    rows.iter().zip(labels).map(of).sum::<f64>() / rows.len() as f64
 }
 
 /// Images whose class is among the `most` likeliest.
-fn hits(rows: &[Vec<f32>], split: &Split, most: usize) -> usize {
-    let right = |(row, label): &(&Vec<f32>, &u8)| model::rank(row, usize::from(**label)) < most;
-    rows.iter().zip(&split.labels).filter(right).count()
+fn hits(rows: &[Vec<f32>], labels: &[u32], most: usize) -> usize {
+    let right = |(row, label): &(&Vec<f32>, &u32)| model::rank(row, **label as usize) < most;
+    rows.iter().zip(labels).filter(right).count()
 }
 
-fn by_class(rows: &[Vec<f32>], split: &Split, classes: &[String]) -> Vec<ClassReport> {
+fn by_class(rows: &[Vec<f32>], labels: &[u32], classes: &[String]) -> Vec<ClassReport> {
     let mut confusion = vec![vec![0_usize; classes.len()]; classes.len()];
-    for (row, &label) in rows.iter().zip(&split.labels) {
-        confusion[usize::from(label)][model::ranked(row)[0]] += 1;
+    for (row, &label) in rows.iter().zip(labels) {
+        confusion[label as usize][model::ranked(row)[0]] += 1;
     }
     let report = |(class, (name, taken_for)): (usize, (&String, &Vec<usize>))| {
         let images: usize = taken_for.iter().sum();
@@ -183,19 +253,13 @@ fn table(classes: &[ClassReport]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vgg_wgpu::data::Images;
-
     use super::*;
 
     #[test]
     fn hits_are_counted_exactly() {
         // Seven classes; those of equal logits rank by index.
         let rows = [vec![0.0; 7], vec![6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0], vec![1e4; 7]];
-        let with = |labels: [u8; 3]| {
-            let images = Images { count: 3, height: 0, width: 0, channels: 1, pixels: vec![] };
-            Split { images, labels: labels.into() }
-        };
-        let counts = |labels| [1, 5].map(|most| hits(&rows, &with(labels), most));
+        let counts = |labels: [u32; 3]| [1, 5].map(|most| hits(&rows, &labels, most));
         assert_eq!(counts([0, 0, 0]), [3, 3]);
         assert_eq!(counts([1, 4, 5]), [0, 2]);
         assert_eq!(counts([5, 5, 6]), [0, 0]);

@@ -19,6 +19,7 @@ mod progress;
 mod raw;
 mod report;
 mod run_config;
+mod sets;
 mod shaders;
 mod start;
 mod train;

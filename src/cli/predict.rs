@@ -1,10 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use image::{DynamicImage, ImageDecoder as _, ImageReader, RgbImage};
 use serde::Serialize;
-use vgg_wgpu::data::{self, Images, PictureError, Split};
+use vgg_wgpu::data::{Images, PictureForm, Split};
 use vgg_wgpu::graph::ResizeFilter;
 use vgg_wgpu::shape::FeatureMap;
 use vgg_wgpu::train;
@@ -69,7 +68,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let split = decode(args, input, description.preprocessing.resize)?;
     let gpu = args.adapter.open()?;
     let network = model::network(&model, &gpu, &args.memory, split.len())?;
-    let rows = model::logits(&network, &split, ResizeFilter::Bilinear)?;
+    let rows = model::logits(&network, (&split).into(), ResizeFilter::Bilinear)?;
     let report = |(file, row): (&PathBuf, &Vec<f32>)| Prediction {
         file: file.clone(),
         classes: top(row, &names, args.top),
@@ -106,44 +105,17 @@ fn top(row: &[f32], classes: &[String], count: usize) -> Vec<ClassReport> {
 /// All images at the size of the network's input. The labels stand for nothing.
 fn decode(args: &PredictArgs, input: FeatureMap, shorter: Option<usize>) -> Result<Split> {
     let mut pixels = Vec::new();
+    let FeatureMap { height, width, channels, .. } = input;
+    let form = PictureForm { height, width, channels, shorter };
     for path in &args.images {
-        let image =
-            read(path).with_context(|| format!("cannot read {} as an image", path.display()))?;
-        let mut image = resized(&image, input, shorter)
-            .with_context(|| format!("cannot resize {}", path.display()))?;
+        let mut image = form
+            .read(path)
+            .with_context(|| format!("cannot read {} as an image", path.display()))?;
         if args.invert {
             image.iter_mut().for_each(|value| *value = 255 - *value);
         }
         pixels.extend(image);
     }
     let count = args.images.len();
-    let FeatureMap { height, width, channels, .. } = input;
     Ok(Split { images: Images { count, height, width, channels, pixels }, labels: vec![0; count] })
-}
-
-/// The bytes of a network's input, `(height, width, channels)`.
-fn resized(
-    image: &RgbImage,
-    input: FeatureMap,
-    shorter: Option<usize>,
-) -> Result<Vec<u8>, PictureError> {
-    let pixels = match input.channels {
-        1 => data::grey(image.as_raw()),
-        _ => image.as_raw().clone(),
-    };
-    let shape = (image.height() as usize, image.width() as usize, input.channels);
-    let size = (input.height, input.width);
-    match shorter {
-        Some(shorter) => data::resize_and_crop(&pixels, shape, shorter, size),
-        None => data::resize_pillow(&pixels, shape, size),
-    }
-}
-
-fn read(path: &Path) -> Result<RgbImage> {
-    let mut decoder = ImageReader::open(path)?.with_guessed_format()?.into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    // Before resizing, so that 16-bit and palette images are treated alike.
-    Ok(image.into_rgb8())
 }

@@ -20,6 +20,9 @@ pub struct Display {
     bar: ProgressBar,
     terminal: bool,
     last_line: Instant,
+    /// Seconds of training before this epoch and in it, and those of them that the host waited for
+    /// images.
+    trained: [(f64, f64); 2],
     /// The first line that could not be printed; the run goes on without.
     outcome: Result<(), OutputError>,
 }
@@ -35,13 +38,15 @@ impl Display {
         let terminal = !bar.is_hidden();
         say("epoch  train loss  train acc  val loss  val acc  seconds  images/s")?;
         let (last_line, outcome) = (Instant::now(), Ok(()));
-        Ok(Self { folder, steps, epochs, bar, terminal, last_line, outcome })
+        let trained = [(0.0, 0.0); 2];
+        Ok(Self { folder, steps, epochs, bar, terminal, last_line, trained, outcome })
     }
 
-    /// Removes the bar.
-    pub fn finish(self) -> Result<(), OutputError> {
+    /// Removes the bar. The share of the time in training that the host waited for images.
+    pub fn finish(self) -> Result<f64, OutputError> {
         self.bar.finish_and_clear();
-        self.outcome
+        let [before, last] = self.trained;
+        self.outcome.map(|()| share(before.1 + last.1, before.0 + last.0))
     }
 
     fn line(&mut self, line: &str) {
@@ -54,9 +59,12 @@ impl Display {
 
 impl Observer for Display {
     fn batch(&mut self, progress: &Progress) -> Result<(), TrainError> {
-        let Progress { epoch, phase, so_far, images, seconds, .. } = *progress;
+        let Progress { epoch, phase, so_far, images, seconds, waited, .. } = *progress;
         if let (Phase::Train, Some(steps)) = (phase, &mut self.steps) {
             steps.record(progress)?;
+        }
+        if phase == Phase::Train {
+            self.trained[1] = (seconds, waited);
         }
         let rate = so_far.images as f64 / seconds;
         let what = match phase {
@@ -64,20 +72,24 @@ impl Observer for Display {
             Phase::Validate => "validate",
         };
         let (loss, accuracy) = (loss_text(so_far.loss()), so_far.accuracy());
+        let waiting = match waited > 0.0 {
+            true => format!(", {:.0} % waiting for pictures", 100.0 * share(waited, seconds)),
+            false => String::new(),
+        };
         if self.terminal {
             self.bar.set_length(images);
             self.bar.set_position(so_far.images);
             self.bar.set_prefix(format!("epoch {epoch}/{} {what}", self.epochs));
             let left = (images - so_far.images) as f64 / rate;
             self.bar.set_message(format!(
-                "loss {loss}, accuracy {accuracy:.4}, {rate:.1} images/s, {} left",
+                "loss {loss}, accuracy {accuracy:.4}, {rate:.1} images/s{waiting}, {} left",
                 clock(left)
             ));
         } else if self.last_line.elapsed() >= LINE_EVERY && so_far.images < images {
             self.last_line = Instant::now();
             self.line(&format!(
                 "  epoch {epoch}/{} {what} {}/{images}: loss {loss}, accuracy {accuracy:.4}, \
-                 {rate:.1} images/s",
+                 {rate:.1} images/s{waiting}",
                 self.epochs, so_far.images
             ));
         }
@@ -96,8 +108,14 @@ impl Observer for Display {
              {seconds:>7.1}  {images_per_s:>8.1}"
         ));
         self.last_line = Instant::now();
+        let [before, last] = self.trained;
+        self.trained = [(before.0 + last.0, before.1 + last.1), (0.0, 0.0)];
         self.folder.epoch(trainer, record)
     }
+}
+
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
 }
 
 fn style() -> ProgressStyle {

@@ -1,13 +1,13 @@
 //! The settings of a run, as `config.toml` keeps them.
 
 use serde::Serialize;
-use vgg_wgpu::data::Dataset;
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::Chosen;
 use vgg_wgpu::train::Trainer;
 
 use super::common::ResizeArg;
 use super::network::HeadArg;
+use super::sets::Sets;
 use super::train::{LearningArgs, TrainArgs};
 
 /// What `config.toml` tells of a run: all that it takes to repeat it.
@@ -44,6 +44,8 @@ struct DataConfig {
     source: String,
     train_images: usize,
     test_images: usize,
+    skipped: usize,
+    channels: usize,
     shuffle: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
@@ -65,7 +67,7 @@ impl<'a> Config<'a> {
     pub fn of(
         args: &'a TrainArgs,
         name: &'a str,
-        dataset: &Dataset,
+        sets: &Sets,
         trainer: &'a Trainer,
         facts: &'a AdapterFacts,
     ) -> Self {
@@ -87,10 +89,12 @@ impl<'a> Config<'a> {
                 parameters: architecture.parameters(),
             },
             data: DataConfig {
-                set: dataset.name.clone(),
-                source: dataset.source.to_string(),
+                set: sets.name.clone(),
+                source: sets.source.clone(),
                 train_images: trainer.train_images(),
-                test_images: dataset.test.len(),
+                test_images: sets.test.len(),
+                skipped: sets.bad.len(),
+                channels: architecture.input().channels,
                 shuffle: !args.no_shuffle,
                 limit: args.limit,
             },

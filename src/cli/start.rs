@@ -7,7 +7,6 @@ use std::str::FromStr;
 use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
 use serde::{Serialize, Serializer};
-use vgg_wgpu::data::Dataset;
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{Architecture, Network};
 use vgg_wgpu::train::{self, Card};
@@ -16,6 +15,7 @@ use vgg_wgpu::weights::{ImportOptions, Model, Origin};
 use super::common::say;
 use super::model;
 use super::network::InitArg;
+use super::sets::Opened;
 use super::train::TrainArgs;
 
 /// What `--init` names.
@@ -64,11 +64,12 @@ enum Weights {
 
 impl Start {
     /// Reads what `args` name, and checks that it fits the images.
-    pub fn new(args: &TrainArgs, dataset: &Dataset) -> Result<Self> {
-        let (channels, classes) = (dataset.train.images.channels, dataset.classes.len());
+    pub fn new(args: &TrainArgs, opened: &Opened) -> Result<Self> {
+        let classes = opened.classes().len();
         let path = match &args.learning.init {
             InitFrom::File(path) => path,
             InitFrom::Drawn(init) => {
+                let channels = opened.channels(args.channels)?;
                 let architecture = args.network.architecture(channels, classes)?;
                 return Ok(Self { architecture, weights: Weights::Drawn(*init) });
             }
@@ -83,10 +84,12 @@ impl Start {
         let architecture = train::architecture_of(&weights.description)?;
         let (found, inputs) = (architecture.classes(), architecture.input().channels);
         let file = path.display();
-        ensure!(inputs == channels, "{file} reads {inputs} channels, {dataset} has {channels}");
+        // Pictures are given the channels that the weights were learnt with.
+        let channels = opened.channels(args.channels.or(Some(inputs)))?;
+        ensure!(inputs == channels, "{file} reads {inputs} channels, the images have {channels}");
         ensure!(
             found == classes,
-            "{file} tells {found} classes apart, {dataset} has {classes}; `vgg-wgpu import {file} \
+            "{file} tells {found} classes apart, the images {classes}; `vgg-wgpu import {file} \
              --classes {classes}` gives it a new last layer"
         );
         if args.network.arch.is_some() || args.network.ratio.is_some() {
@@ -111,8 +114,17 @@ impl Start {
         Ok(())
     }
 
-    /// What the model of the run tells of itself.
-    pub fn card(&self, dataset: &Dataset, facts: &AdapterFacts) -> Card {
+    /// The pixels that the shorter side of a picture is given before the middle is cut out, where
+    /// weights were learnt so.
+    pub fn shorter(&self) -> Option<usize> {
+        match &self.weights {
+            Weights::Drawn(_) => None,
+            Weights::Read(model) => model.description.preprocessing.resize,
+        }
+    }
+
+    /// What the model of the run tells of itself; `shorter`: how pictures are to be resized for it.
+    pub fn card(&self, classes: &[String], shorter: Option<usize>, facts: &AdapterFacts) -> Card {
         let description = match &self.weights {
             Weights::Drawn(_) => None,
             Weights::Read(model) => Some(&model.description),
@@ -121,10 +133,6 @@ impl Start {
         let imported_from = before.and_then(|origin| origin.imported_from);
         let adapter = Some(facts.name.clone());
         let origin = model::signed(Origin { adapter, imported_from, ..Origin::default() });
-        Card {
-            classes: dataset.classes.clone(),
-            resize: description.and_then(|description| description.preprocessing.resize),
-            origin: Some(origin),
-        }
+        Card { classes: classes.to_vec(), resize: shorter, origin: Some(origin) }
     }
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use serde::Serialize;
-use vgg_wgpu::data::{Dataset, Split};
+use vgg_wgpu::data::BadPicture;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
 use vgg_wgpu::train::{FitOptions, RunFolder, StepLog, Trainer};
 
-use super::common::{AdapterArgs, DataArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
+use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
 use super::network::{FreezeArg, NetworkArgs};
 use super::progress::Display;
 use super::run_config::Config;
+use super::sets::{SetArgs, say_bad};
 use super::start::{InitFrom, Start};
 use super::tuned::TuningArgs;
 
@@ -30,7 +31,10 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub(super) network: NetworkArgs,
     #[command(flatten)]
-    pub(super) data: DataArgs,
+    pub(super) sets: SetArgs,
+    /// Channels that pictures are given: 1 (grey) or 3 (RGB) [default: 3, or those of --init]
+    #[arg(long, value_name = "1|3", value_parser = channels, help_heading = "Data")]
+    pub(super) channels: Option<usize>,
     /// Train with the first N images, after a shuffle by the seed unless --no-shuffle [default: all]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
     pub(super) limit: Option<usize>,
@@ -93,18 +97,24 @@ pub(super) struct LearningArgs {
 
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let dataset = args.data.open()?;
-    let start = Start::new(args, &dataset)?;
-    let images = args.images(&dataset);
+    let opened = args.sets.open()?;
+    let classes = opened.classes().to_vec();
+    let start = Start::new(args, &opened)?;
     let (name, path) = args.place()?;
     let gpu = args.adapter.open()?;
     say(format!("adapter   {}", gpu.facts()))?;
-    say(format!("data      {dataset}"))?;
-    if images.len() < dataset.train.len() {
-        say(format!("          {} of the train images are used", count(images.len() as u64)))?;
-    }
     let learning = &args.learning;
-    let batch = learning.batch.min(images.len());
+    let order = (learning.seed, !args.no_shuffle);
+    let form = args.sets.form(start.architecture.input(), start.shorter());
+    let shorter = if opened.are_pictures() { form.shorter } else { start.shorter() };
+    let sets = opened.load(&args.sets, form, args.limit, order)?;
+    say(format!("data      {sets}"))?;
+    if args.limit.is_some_and(|limit| limit < sets.offered) {
+        let used = count(sets.train.len() as u64);
+        say(format!("          {used} of the train images are used"))?;
+    }
+    say_bad(&sets.bad)?;
+    let batch = learning.batch.min(sets.train.len()).max(1);
     let options = NetworkOptions {
         batch,
         momentum: learning.momentum > 0.0,
@@ -119,11 +129,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     say(network_line(&network, batch))?;
     start.fill(&network, args)?;
     let filter = args.resize_filter.into();
-    let mut trainer = Trainer::with_filter(network, &images, &dataset.test, filter)?;
+    let mut trainer = Trainer::with_filter(network, sets.train.feed(), sets.test.feed(), filter)?;
 
-    let config = toml::to_string(&Config::of(args, &name, &dataset, &trainer, gpu.facts()))?;
-    let card = start.card(&dataset, gpu.facts());
+    let config = toml::to_string(&Config::of(args, &name, &sets, &trainer, gpu.facts()))?;
+    let card = start.card(&classes, shorter, gpu.facts());
     let folder = RunFolder::create(&path, &config, &name, card)?;
+    write_bad(&path, &sets.bad)?;
     let steps = args.log_steps.as_deref().map(StepLog::create).transpose()?;
     say(format!("run       {}\n", path.display()))?;
     let mut display = Display::new(folder, steps, learning.epochs)?;
@@ -137,9 +148,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         shuffle: !args.no_shuffle,
     };
     let outcome = trainer.fit(&fit, &mut display);
-    display.finish()?;
+    let waited = display.finish()?;
     let history = outcome.with_context(|| kept(&path))?;
-    if let Some(diagnosis) = diagnose(&history, dataset.classes.len()) {
+    if trainer.is_streamed() {
+        say(format!("\nwaiting   {:.1} % of the time in training for pictures", 100.0 * waited))?;
+    }
+    if let Some(diagnosis) = diagnose(&history, classes.len()) {
         say(format!("\n{diagnosis}"))?;
     }
     say(format!("\nmodel     {}", path.join("model.safetensors").display()))?;
@@ -149,14 +163,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 }
 
 impl TrainArgs {
-    fn images(&self, dataset: &Dataset) -> Split {
-        match self.limit {
-            Some(limit) if self.no_shuffle => dataset.train.clone().take(limit),
-            Some(limit) => dataset.train.shuffled_subset(limit, self.learning.seed),
-            None => dataset.train.clone(),
-        }
-    }
-
     /// The run's name and folder.
     fn place(&self) -> Result<(String, PathBuf)> {
         let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -194,6 +200,16 @@ fn network_line(network: &Network, batch: usize) -> String {
     )
 }
 
+/// Keeps the names of the pictures that were passed over.
+fn write_bad(run: &Path, bad: &[BadPicture]) -> Result<()> {
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let (file, lines) = (run.join("skipped.txt"), bad.iter().map(|bad| format!("{bad}\n")));
+    fs::write(&file, lines.collect::<String>())
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
 /// What is left of a run that failed.
 fn kept(path: &Path) -> String {
     match fs::exists(path.join("model.safetensors")) {
@@ -208,6 +224,14 @@ fn name(text: &str) -> Result<String> {
     let plain = path.file_name().is_some_and(|name| name == text);
     ensure!(plain, "a name is no path; --out takes one");
     Ok(text.to_owned())
+}
+
+fn channels(text: &str) -> Result<usize> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => anyhow::bail!("expected 1 (grey) or 3 (red, green, blue)"),
+    }
 }
 
 fn rate(text: &str) -> Result<f32> {

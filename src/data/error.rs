@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::EXTENSIONS;
+
 /// Why a data set could not be read.
 ///
 /// Offsets count bytes of the IDX content: for a gzip file those after decompression.
@@ -188,6 +190,54 @@ pub enum DataError {
         expected: [usize; 3],
         /// Height, width and channels of the test images.
         found: [usize; 3],
+    },
+    /// A folder that should hold pictures and holds none.
+    #[error(
+        "{}: no pictures ({}); a set is a folder with a folder of pictures for each class",
+        .dir.display(), EXTENSIONS.join(", ")
+    )]
+    NoPictures {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A set of fewer than two classes.
+    #[error(
+        "{}: {}; there must be at least two, each a folder of pictures or a label of the CSV file",
+        .dir.display(), if .found.is_empty() { "no classes".to_owned() } else {
+            format!("the only class is {}", .found.join(", "))
+        }
+    )]
+    FewClasses {
+        /// The folder, or the CSV file.
+        dir: PathBuf,
+        /// The classes found.
+        found: Vec<String>,
+    },
+    /// A class that is not among those that are trained or known to the model.
+    #[error("{}: the class {class} is none of those of the training pictures", .path.display())]
+    UnknownClass {
+        /// Where it was found.
+        path: PathBuf,
+        /// Its name.
+        class: String,
+    },
+    /// A cache of decoded pictures that cannot be read or written.
+    #[error("{}: cannot keep decoded pictures in this cache", .path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// A CSV file that does not name pictures and their labels.
+    #[error("{}: line {line}: {problem}; expected lines of path,label", .path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; 0 of the whole file.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A line of `classes.txt` that names no class.
     #[error("{}: line {line} {problem}, expected one class name a line", .path.display())]

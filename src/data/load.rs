@@ -122,7 +122,8 @@ fn split(
             classes,
         });
     }
-    Ok(Split { images: images.content, labels: labels.content })
+    let labels = labels.content.into_iter().map(u32::from).collect();
+    Ok(Split { images: images.content, labels })
 }
 
 /// True if the labels of both splits are those of Fashion-MNIST, byte for byte. The digits of MNIST

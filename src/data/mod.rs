@@ -1,9 +1,13 @@
-//! Sets of labelled images: the IDX files of Fashion-MNIST and of sets made like it.
+//! Sets of labelled images: the IDX files of Fashion-MNIST and of sets made like it, and pictures.
 //!
 //! [`open`] finds a set (a folder named by the user, the folders where Fashion-MNIST usually lies,
 //! or the subset embedded in the program) and reads it whole, as bytes; [`fetch`] downloads
 //! Fashion-MNIST; [`permutation`] orders the images of an epoch; [`resize_pillow`] and
 //! [`resize_and_crop`] make a network's input of pictures of any size.
+//!
+//! [`find_pictures`] and [`pictures_of_csv`] find the pictures of a set, which [`read_pictures`] decodes
+//! into memory and a [`PictureSet`] or a [`CachedSet`] as a run goes on: these are [`ImageSet`]s, the trait
+//! for sets of one's own.
 //!
 //! ```no_run
 //! use vgg_wgpu::data;
@@ -23,6 +27,8 @@ mod idx;
 mod load;
 mod locate;
 mod picture;
+mod pictures;
+mod set;
 mod shuffle;
 
 use std::fmt;
@@ -35,6 +41,12 @@ pub use idx::{parse_images, parse_labels, read_images, read_labels};
 pub use load::FASHION_MNIST_CLASSES;
 pub use locate::{DATA_ENV, Places, SYSTEM_DIR, cache_dir, open, open_with, user_cache};
 pub use picture::{PictureError, grey, resize_and_crop, resize_pillow};
+pub use pictures::{
+    BadPicture, Cached, CachedSet, EXTENSIONS, Found, Picture, PictureForm, PictureProblem,
+    PictureSet, cached_pictures, check_pictures, find_pictures, in_memory, pictures_of_csv,
+    read_pictures,
+};
+pub use set::{ImageSet, ReadError};
 pub use shuffle::permutation;
 
 /// Images of one size, as bytes.
@@ -71,7 +83,7 @@ pub struct Split {
     /// The images.
     pub images: Images,
     /// The class of each image, from 0.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u32>,
 }
 
 impl Split {

@@ -86,14 +86,78 @@ impl ImageSource {
                 ),
             });
         }
-        let shards = shards(gpu, bytes, image, shape.count)?;
-        let bytes = labels.len() as u64 * 4;
-        let (words, order) = (gpu.buffer("labels", bytes)?, gpu.buffer("order", bytes)?);
-        gpu.write(&words.whole(), labels)?;
         let largest = labels.iter().copied().enumerate().max_by_key(|&(_, label)| label);
-        let source = Self { shape, format, shards, labels: words, order, largest };
+        let source = Self::allocate(gpu, shape, (format, image), largest)?;
+        source.copy(gpu, bytes, image)?;
+        gpu.write(&source.labels.whole(), labels)?;
+        Ok(source)
+    }
+
+    /// Room for `shape.count` 8-bit images that [`ImageSource::write`] fills as a run goes on. `largest`:
+    /// the image with the largest label of all that will be written, and that label.
+    ///
+    /// # Errors
+    /// As [`ImageSource::upload`].
+    pub fn streamed(
+        gpu: &Gpu,
+        shape: SourceShape,
+        filter: ResizeFilter,
+        largest: Option<(usize, u32)>,
+    ) -> Result<Self, GraphError> {
+        let image = shape.height * shape.width * shape.channels;
+        Self::allocate(gpu, shape, (Format::Bytes(filter), image), largest)
+    }
+
+    /// Replaces the first images by these, `(count, height, width, channels)` bytes, and their labels;
+    /// it holds for what is submitted later.
+    ///
+    /// # Errors
+    /// [`GraphError::Images`] if the lengths do not agree or there is no room, [`GraphError::Gpu`] if
+    /// the device fails.
+    pub fn write(&self, gpu: &Gpu, pixels: &[u8], labels: &[u32]) -> Result<(), GraphError> {
+        let image = self.shape.height * self.shape.width * self.shape.channels;
+        if labels.len() > self.shape.count || pixels.len() != labels.len() * image {
+            return Err(GraphError::Images {
+                found: format!("{} values and {} labels", pixels.len(), labels.len()),
+                expected: format!("at most {} images of {image} values", self.shape.count),
+            });
+        }
+        self.copy(gpu, pixels, image)?;
+        Ok(gpu.write(&self.labels.whole(), labels)?)
+    }
+
+    fn allocate(
+        gpu: &Gpu,
+        shape: SourceShape,
+        (format, image): (Format, usize),
+        largest: Option<(usize, u32)>,
+    ) -> Result<Self, GraphError> {
+        if image == 0 || shape.count == 0 {
+            let found = format!("{} images of {image} values", shape.count);
+            return Err(GraphError::Images { found, expected: "at least one of each".to_owned() });
+        }
+        let shards = shards(gpu, image, shape.count)?;
+        let bytes = shape.count as u64 * 4;
+        let (labels, order) = (gpu.buffer("labels", bytes)?, gpu.buffer("order", bytes)?);
+        let source = Self { shape, format, shards, labels, order, largest };
         source.set_order(gpu, &(0..shape.count as u32).collect::<Vec<_>>())?;
         Ok(source)
+    }
+
+    /// Copies images of `image` bytes each to the shards, from the first image on.
+    fn copy(&self, gpu: &Gpu, bytes: &[u8], image: usize) -> Result<(), GraphError> {
+        for (first, count, buffer) in &self.shards {
+            let (start, end) = (first * image, (first + count) * image);
+            let part = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
+            let (words, rest) = part.split_at(part.len() / 4 * 4);
+            gpu.write(&buffer.whole(), words)?;
+            if !rest.is_empty() {
+                let mut last = [0; 4];
+                last[..rest.len()].copy_from_slice(rest);
+                gpu.write(&buffer.whole().part(words.len() as u64, 4), &last)?;
+            }
+        }
+        Ok(())
     }
 
     /// Number of images.
@@ -175,10 +239,10 @@ impl SourceShape {
     }
 }
 
-/// Copies `count` images of `image` bytes each, in buffers that a binding holds.
+/// Buffers for `count` images of `image` bytes each, that a binding holds: for each the first image and
+/// their number.
 fn shards(
     gpu: &Gpu,
-    bytes: &[u8],
     image: usize,
     count: usize,
 ) -> Result<Vec<(usize, usize, Buffer)>, GraphError> {
@@ -199,11 +263,8 @@ fn shards(
     let mut shards = Vec::new();
     for first in (0..count).step_by(limit) {
         let count = limit.min(count - first);
-        let mut bytes = bytes[first * image..(first + count) * image].to_vec();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        let buffer = gpu.buffer("images", bytes.len() as u64)?;
-        gpu.write(&buffer.whole(), &bytes)?;
-        shards.push((first, count, buffer));
+        let bytes = (count * image).next_multiple_of(4) as u64;
+        shards.push((first, count, gpu.buffer("images", bytes)?));
     }
     Ok(shards)
 }

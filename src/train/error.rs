@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::history::HistoryError;
 use super::plot::PlotError;
+use crate::data::ReadError;
 use crate::gpu::GpuError;
 use crate::graph::GraphError;
 use crate::weights::WeightsError;
@@ -33,6 +34,22 @@ pub enum TrainError {
     /// A batch that would hold no images.
     #[error("a batch of 0 images was asked for; it takes at least 1")]
     EmptyBatch,
+    /// More images in a batch than the network was made for, of a set that is read batch by batch.
+    #[error("batches of {asked} images were asked for, and the network was made for {most}")]
+    BatchTooLarge {
+        /// Images of a batch.
+        asked: usize,
+        /// The most there is room for: `NetworkOptions::batch`.
+        most: usize,
+    },
+    /// An image that could not be read as the run went on.
+    #[error("image {place} of the set could not be read")]
+    Image {
+        /// Its number, from 0.
+        place: u32,
+        /// What the set says.
+        source: ReadError,
+    },
     /// The run folder already holds a run.
     #[error("{} already holds a run; nothing was changed", path.display())]
     FolderTaken {

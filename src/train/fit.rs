@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::history::{EpochRecord, History};
-use super::trainer::{Hyper, sweep};
+use super::trainer::{Hyper, Seen, sweep};
 use super::{Metrics, TrainError, Trainer};
-use crate::data::permutation;
 
 /// How long and how fast a network learns. The defaults are those of "Dive into Deep Learning" 7.2.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,6 +67,8 @@ pub struct Progress {
     pub images: u64,
     /// Seconds since the phase began.
     pub seconds: f64,
+    /// Of these, seconds in which the host waited for images to be read.
+    pub waited: f64,
 }
 
 /// Told of a run as it goes on.
@@ -105,11 +106,15 @@ impl Trainer {
         if options.batch == 0 {
             return Err(TrainError::EmptyBatch);
         }
+        let (asked, most) = (options.batch.min(self.train_images()), self.train.most());
+        if asked > most {
+            return Err(TrainError::BatchTooLarge { asked, most });
+        }
         let mut history = History::default();
         for epoch in 1..=options.epochs {
             let start = Instant::now();
             if options.shuffle {
-                self.shuffle(options.seed, epoch)?;
+                self.train.shuffle(self.network.gpu(), options.seed, epoch)?;
             }
             let trained = self.train_epoch(epoch, options, observer)?;
             let train_seconds = start.elapsed().as_secs_f64();
@@ -131,19 +136,13 @@ impl Trainer {
         Ok(history)
     }
 
-    fn shuffle(&self, seed: u64, epoch: u32) -> Result<(), TrainError> {
-        let source = self.train.source();
-        let order = permutation(source.count(), seed, u64::from(epoch));
-        Ok(source.set_order(self.network.gpu(), &order)?)
-    }
-
     fn train_epoch(
         &self,
         epoch: u32,
         options: &FitOptions,
         observer: &mut dyn Observer,
     ) -> Result<Metrics, TrainError> {
-        let images = self.train.source().count();
+        let images = self.train.images();
         let batches = images.div_ceil(options.batch) as u32;
         let hyper = Hyper {
             number: batches.wrapping_mul(epoch - 1),
@@ -154,11 +153,11 @@ impl Trainer {
             weight_decay: options.weight_decay,
         };
         let mut report = reporter(epoch, Phase::Train, images, options.batch, observer);
-        sweep(&self.network, &self.train, options.batch, hyper, |so_far, batch| {
-            report(so_far, batch)?;
-            match so_far.loss() {
+        sweep(&self.network, &self.train, options.batch, hyper, |seen| {
+            report(seen)?;
+            match seen.so_far.loss() {
                 loss if loss.is_finite() => Ok(()),
-                loss => Err(TrainError::Diverged { epoch, images: so_far.images, loss }),
+                loss => Err(TrainError::Diverged { epoch, images: seen.so_far.images, loss }),
             }
         })
     }
@@ -169,7 +168,7 @@ impl Trainer {
         batch: usize,
         observer: &mut dyn Observer,
     ) -> Result<Metrics, TrainError> {
-        let images = self.test.source().count();
+        let images = self.test.images();
         let report = reporter(epoch, Phase::Validate, images, batch, observer);
         self.test(batch, report)
     }
@@ -181,13 +180,13 @@ fn reporter(
     images: usize,
     size: usize,
     observer: &mut dyn Observer,
-) -> impl FnMut(Metrics, Metrics) -> Result<(), TrainError> {
+) -> impl FnMut(Seen) -> Result<(), TrainError> {
     let start = Instant::now();
     let batches = images.div_ceil(size) as u32;
     let mut steps = batches.wrapping_mul(epoch - 1)..;
-    move |so_far, batch| {
+    move |Seen { so_far, batch, waited }| {
         let seconds = start.elapsed().as_secs_f64();
         let (images, step) = (images as u64, steps.next().unwrap_or(u32::MAX));
-        observer.batch(&Progress { epoch, phase, so_far, batch, step, images, seconds })
+        observer.batch(&Progress { epoch, phase, so_far, batch, step, images, seconds, waited })
     }
 }

@@ -10,7 +10,7 @@ use super::plot::{
     GRID, INK, LINE_WIDTH, MARKER, NOTE_HEIGHT, PlotError, SIZE, TRAIN, is_png, printable,
     render_png, text,
 };
-use crate::weights::write_beside;
+use crate::files::write_beside;
 
 /// What is drawn.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 use thiserror::Error;
 
-use crate::weights::write_beside;
+use crate::files::write_beside;
 
 /// The columns of `history.csv`, in order.
 pub const COLUMNS: [&str; 7] =

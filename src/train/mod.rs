@@ -4,18 +4,21 @@
 mod axis;
 pub mod diagnosis;
 mod error;
+mod feed;
 mod fit;
 pub mod growth;
 pub mod history;
 mod init;
 mod model;
 pub mod plot;
+mod prefetch;
 mod run_folder;
 mod step_log;
 mod trainer;
 mod tuned;
 
 pub use error::TrainError;
+pub use feed::Feed;
 pub use fit::{FitOptions, Observer, Phase, Progress};
 pub use init::Init;
 pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};

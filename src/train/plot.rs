@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use super::axis::Axis;
 use super::history::{EpochRecord, History};
-use crate::weights::write_beside;
+use crate::files::write_beside;
 
 /// Size of the picture in pixels: width, height.
 pub const SIZE: (u32, u32) = (1200, 500);

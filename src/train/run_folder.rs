@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::history::{EpochRecord, History, HistoryWriter};
 use super::{Card, Observer, TrainError, Trainer, model, plot};
+use crate::files::write_beside;
 use crate::graph::Network;
-use crate::weights::{CardMetrics, write_beside};
+use crate::weights::CardMetrics;
 
 /// A folder that gathers what a run leaves: `config.toml`, `history.csv`, `curves.svg`,
 /// `curves.png` and `model.safetensors`.

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
+use super::feed::{Feed, Pump, Ready};
 use super::{TrainError, gradients_of};
-use crate::data::Split;
-use crate::gpu::Gpu;
-use crate::graph::{
-    Batch, Chosen, ImageSource, Network, Pass, Pixels, Program, ResizeFilter, SourceShape,
-};
+use crate::graph::{Batch, Chosen, ImageSource, Network, Pass, ResizeFilter};
 use crate::weights::Tensor;
 
 /// Batches that are submitted before the host waits for the first: enough that the device always
@@ -47,36 +44,36 @@ impl Metrics {
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) network: Network,
-    pub(super) train: Program,
-    pub(super) test: Program,
+    pub(super) train: Pump,
+    pub(super) test: Pump,
 }
 
 impl Trainer {
-    /// Copies both sets to the network's device. Images are resized bilinearly.
+    /// Binds a network to both sets. Images are resized bilinearly.
     ///
     /// # Errors
     /// As [`Trainer::with_filter`].
-    pub fn new(network: Network, train: &Split, test: &Split) -> Result<Self, TrainError> {
+    pub fn new<'a>(
+        network: Network,
+        train: impl Into<Feed<'a>>,
+        test: impl Into<Feed<'a>>,
+    ) -> Result<Self, TrainError> {
         Self::with_filter(network, train, test, ResizeFilter::Bilinear)
     }
 
-    /// Copies both sets to the network's device, and says how it resizes them.
+    /// Binds a network to both sets, and says how it resizes their images.
     ///
     /// # Errors
     /// [`TrainError::NoImages`] of an empty set; [`TrainError::Graph`] if the images are no input
     /// of the network, or memory is short.
-    pub fn with_filter(
+    pub fn with_filter<'a>(
         network: Network,
-        train: &Split,
-        test: &Split,
+        train: impl Into<Feed<'a>>,
+        test: impl Into<Feed<'a>>,
         filter: ResizeFilter,
     ) -> Result<Self, TrainError> {
-        let bind = |pass, split, which| {
-            let source = upload(network.gpu(), split, filter, which)?;
-            Ok::<_, TrainError>(network.bind(pass, source)?)
-        };
-        let train = bind(Pass::Train, train, "train")?;
-        let test = bind(Pass::Infer, test, "test")?;
+        let train = Pump::new(&network, Pass::Train, train.into(), filter, "train")?;
+        let test = Pump::new(&network, Pass::Infer, test.into(), filter, "test")?;
         Ok(Self { network, train, test })
     }
 
@@ -85,14 +82,20 @@ impl Trainer {
         &self.network
     }
 
+    /// True if images to train with are read as the run goes on, and not before.
+    pub fn is_streamed(&self) -> bool {
+        self.train.is_streamed()
+    }
+
     /// Images it trains with.
     pub fn train_images(&self) -> usize {
-        self.train.source().count()
+        self.train.images()
     }
 
     /// The kernel variants that run, each once, in order of their names.
     pub fn variants(&self) -> Vec<&'static str> {
-        let launches = [&self.train, &self.test].map(|program| program.launches(&self.network));
+        let programs = [&self.train.program, &self.test.program];
+        let launches = programs.map(|program| program.launches(&self.network));
         let mut names: Vec<_> = launches.iter().flatten().map(|launch| launch.variant).collect();
         names.sort_unstable();
         names.dedup();
@@ -101,8 +104,8 @@ impl Trainer {
 
     /// The variants that run where there was a choice, for each layer and pass once.
     pub fn choices(&self) -> Vec<Chosen> {
-        let mut choices = self.train.choices(&self.network);
-        for chosen in self.test.choices(&self.network) {
+        let mut choices = self.train.program.choices(&self.network);
+        for chosen in self.test.program.choices(&self.network) {
             if !choices.contains(&chosen) {
                 choices.push(chosen);
             }
@@ -119,15 +122,15 @@ impl Trainer {
         if batch == 0 {
             return Err(TrainError::EmptyBatch);
         }
-        self.test(batch, |_, _| Ok(()))
+        self.test(batch, |_| Ok(()))
     }
 
     pub(super) fn test(
         &self,
         batch: usize,
-        seen: impl FnMut(Metrics, Metrics) -> Result<(), TrainError>,
+        seen: impl FnMut(Seen) -> Result<(), TrainError>,
     ) -> Result<Metrics, TrainError> {
-        sweep(&self.network, &self.test, batch, Hyper::default(), seen)
+        sweep(&self.network, &self.test, batch.min(self.test.most()), Hyper::default(), seen)
     }
 }
 
@@ -142,36 +145,50 @@ pub(super) struct Hyper {
     pub weight_decay: f32,
 }
 
-/// Runs `program` over its whole image set in batches, the last one as small as it is. `seen` gets
-/// the metrics of all batches so far and those of the last one, each time another's arrive.
+/// What is known when the metrics of another batch have arrived.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// Of all batches so far.
+    pub so_far: Metrics,
+    /// Of the last one.
+    pub batch: Metrics,
+    /// Seconds in which the host waited for images to be read.
+    pub waited: f64,
+}
+
+/// Runs a program over its whole image set in batches, the last one as small as it is. `seen` is called
+/// each time the metrics of another one arrive.
 pub(super) fn sweep(
     network: &Network,
-    program: &Program,
+    pump: &Pump,
     batch: usize,
     hyper: Hyper,
-    mut seen: impl FnMut(Metrics, Metrics) -> Result<(), TrainError>,
+    mut seen: impl FnMut(Seen) -> Result<(), TrainError>,
 ) -> Result<Metrics, TrainError> {
     let gpu = network.gpu();
-    let images = program.source().count();
     let mut ring = network.metrics_ring(IN_FLIGHT)?;
-    let mut total = Metrics::default();
-    let mut arrived = |values: Vec<f32>| {
+    let (mut so_far, mut waited) = (Metrics::default(), 0.0);
+    let mut arrived = |values: Vec<f32>, waited| {
         let batch = metrics(&values);
-        total.add(batch);
-        seen(total, batch).map(|()| total)
+        so_far.add(batch);
+        seen(Seen { so_far, batch, waited }).map(|()| so_far)
     };
-    for (number, first) in (hyper.number..).zip((0..images).step_by(batch)) {
-        let count = batch.min(images - first);
+    let mut numbers = hyper.number..;
+    pump.each(gpu, batch, |ready| {
+        let number = numbers.next().unwrap_or(u32::MAX);
         let Hyper { seed, learning_rate, momentum, weight_decay, .. } = hyper;
         let sgd = Batch { learning_rate, momentum, weight_decay, ..Batch::default() };
-        program.run(network, &Batch { first, count, number, seed, ..sgd })?;
-        if let Some(values) = ring.push(gpu, &network.metrics_of(number))? {
-            arrived(values)?;
+        let batch = Batch { first: ready.first, count: ready.count, number, seed, ..sgd };
+        pump.program.run(network, &batch)?;
+        waited = ready.waited;
+        match ring.push(gpu, &network.metrics_of(number))? {
+            Some(values) => arrived(values, waited).map(|_| ()),
+            None => Ok(()),
         }
-    }
+    })?;
     let mut last = Metrics::default();
     while let Some(values) = ring.pop(gpu)? {
-        last = arrived(values)?;
+        last = arrived(values, waited)?;
     }
     Ok(last)
 }
@@ -182,35 +199,18 @@ fn metrics(values: &[f32]) -> Metrics {
     Metrics { loss_sum: f64::from(loss), hits: hits as u64, images: images as u64 }
 }
 
-fn upload(
-    gpu: &Gpu,
-    split: &Split,
-    filter: ResizeFilter,
-    which: &'static str,
-) -> Result<Arc<ImageSource>, TrainError> {
-    if split.is_empty() {
-        return Err(TrainError::NoImages { which });
-    }
-    let images = &split.images;
-    let (count, height) = (images.count, images.height);
-    let shape = SourceShape { count, height, width: images.width, channels: images.channels };
-    let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
-    let pixels = Pixels::Bytes(&images.pixels, filter);
-    Ok(Arc::new(ImageSource::upload(gpu, shape, pixels, &labels)?))
-}
-
-/// The logits of all images of a split in order, one row of classes an image. `seen` gets the number
+/// The logits of all images of a set in order, one row of classes an image. `seen` gets the number
 /// of images done, each time there are more.
 ///
 /// # Errors
 /// [`TrainError`] as [`Trainer::with_filter`].
-pub fn logits(
+pub fn logits<'a>(
     network: &Network,
-    split: &Split,
+    feed: impl Into<Feed<'a>>,
     filter: ResizeFilter,
     seen: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    logits_of(network, upload(network.gpu(), split, filter, "input")?, seen)
+    rows(network, &Pump::new(network, Pass::Infer, feed.into(), filter, "input")?, seen)
 }
 
 /// The logits of all images of a set on the network's device, as [`logits`].
@@ -220,20 +220,28 @@ pub fn logits(
 pub fn logits_of(
     network: &Network,
     source: Arc<ImageSource>,
+    seen: impl FnMut(usize),
+) -> Result<Vec<Vec<f32>>, TrainError> {
+    rows(network, &Pump::resident(network.bind(Pass::Infer, source)?), seen)
+}
+
+fn rows(
+    network: &Network,
+    pump: &Pump,
     mut seen: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    let images = source.count();
-    let program = network.bind(Pass::Infer, source)?;
     let (classes, most) = (network.architecture().classes(), network.plan().micro_batch);
-    let mut rows = Vec::with_capacity(images);
-    for (number, first) in (0..).zip((0..images).step_by(most)) {
-        let count = most.min(images - first);
+    let mut rows = Vec::with_capacity(pump.images());
+    let mut numbers = 0..;
+    pump.each(network.gpu(), most.min(pump.most()), |Ready { first, count, .. }| {
+        let number = numbers.next().unwrap_or(u32::MAX);
         let batch = Batch { first, count, number, ..Batch::default() };
-        program.run(network, &batch)?;
-        let batch = program.read_logits(network, count)?;
+        pump.program.run(network, &batch)?;
+        let batch = pump.program.read_logits(network, count)?;
         rows.extend(batch.chunks_exact(classes).map(<[f32]>::to_vec));
         seen(rows.len());
-    }
+        Ok(())
+    })?;
     Ok(rows)
 }
 

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::data;
+use crate::files::write_beside;
 use crate::gpu::AdapterFacts;
 use crate::graph::{Chosen, TuneTask};
 use crate::kernel::fingerprint;
 use crate::ops::Choices;
-use crate::weights::write_beside;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;

@@ -20,7 +20,6 @@ mod tensor;
 mod torch;
 mod view;
 mod write;
-mod write_beside;
 
 pub use error::WeightsError;
 pub use layout::{
@@ -39,4 +38,3 @@ pub use recognise::{ImportOptions, Recognised, import, recognise};
 pub use tensor::{Tensor, Values};
 pub use torch::{PickleError, PickleFault, TorchError, write_pth};
 pub use write::write_safetensors;
-pub(crate) use write_beside::write_beside;

@@ -7,8 +7,8 @@ use prost::{Message, encode_length_delimiter, length_delimiter_len};
 
 use super::naming::{SIDE, checked_tensors, pooled_map};
 use super::onnx_proto as proto;
-use super::write_beside;
 use super::{Description, LayerName, Model, NamesError, Naming, Tensor, Values, WeightsError};
+use crate::files::write_beside;
 use crate::shape::{FeatureMap, Head};
 
 /// The version of ONNX's operators.

@@ -8,8 +8,8 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo, View};
 
 use super::read::KEY;
-use super::write_beside::write_beside_with;
 use super::{Tensor, WeightsError};
+use crate::files::write_beside_with;
 
 /// Writes tensors as safetensors, the wider types first and then by name, as the format's own
 /// writers do; `description`, if given, becomes the metadata's entry `vgg_wgpu`. The same tensors

@@ -7,6 +7,7 @@ mod fetch;
 mod help;
 #[path = "../oracle/fixtures.rs"]
 mod oracle;
+mod pictures;
 mod plan;
 mod predict;
 mod readme;

@@ -78,7 +78,7 @@ fn pictures_go_through_the_models_preprocessing() {
     let nothing = Preprocessing { resize: Some(0), ..Preprocessing::default() };
     let nothing = with(&set, &run, "nothing", nothing);
     let command = &mut program(&["predict", text(&nothing), text(&file)]);
-    fails_as(command, 1, &["cannot resize", "picture.png", "to become one of 0"]);
+    fails_as(command, 1, &["cannot be resized", "picture.png", "to become one of 0"]);
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! From a picture's file to an image of a set.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits, RgbImage};
+use thiserror::Error;
+
+use crate::data::{PictureError, grey, resize_and_crop, resize_pillow};
+
+/// The most bytes that a decoded picture may take: 178 million pixels of RGB.
+const MOST_BYTES: u64 = 512 << 20;
+
+/// What is wrong with a picture's file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PictureProblem {
+    /// The system does not let it be read.
+    #[error("cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// A folder that cannot be listed, or a link that leads back to a folder it lies in.
+    #[error("{0}")]
+    Folder(String),
+    /// A file without content.
+    #[error("is empty")]
+    Empty,
+    /// Neither of the formats that are read.
+    #[error("is no PNG, JPEG, WebP, BMP, TIFF or GIF")]
+    Unknown,
+    /// More pixels than are decoded.
+    #[error("has {width}x{height} pixels, more than {} MiB", MOST_BYTES >> 20)]
+    TooLarge {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// Damaged, cut off, or of a kind that is not decoded.
+    #[error("cannot be decoded: {0}")]
+    Damaged(#[source] ImageError),
+    /// What was wrong with it when a cache of pictures was written.
+    #[error("{0}")]
+    Before(String),
+    /// It cannot be made an image of the set.
+    #[error("cannot be resized: {0}")]
+    Resize(#[from] PictureError),
+}
+
+/// What a set's images look like: pictures of any size become images of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PictureForm {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// The pixels that the shorter side gets before the middle is cut out; `None`: the picture is
+    /// stretched to rows and columns.
+    pub shorter: Option<usize>,
+}
+
+impl PictureForm {
+    /// Bytes of an image.
+    pub fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Decodes a file and resizes it, `(height, width, channels)`.
+    ///
+    /// Turned as its EXIF data say; of an animation the first picture; 16 bits, palettes, CMYK and grey
+    /// become 8-bit RGB, and transparency is dropped, before the channels wanted are made. Resized as by
+    /// Pillow, see [`resize_and_crop`] and [`resize_pillow`].
+    ///
+    /// # Errors
+    /// [`PictureProblem`] if it is no picture, or too large a one.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, PictureProblem> {
+        self.resized(&decode(path)?).map_err(PictureProblem::from)
+    }
+
+    fn resized(&self, image: &RgbImage) -> Result<Vec<u8>, PictureError> {
+        let shape = (image.height() as usize, image.width() as usize, self.channels);
+        let grey = (self.channels == 1).then(|| grey(image.as_raw()));
+        let pixels = grey.as_ref().unwrap_or(image.as_raw());
+        let size = (self.height, self.width);
+        match self.shorter {
+            Some(shorter) => resize_and_crop(pixels, shape, shorter, size),
+            None => resize_pillow(pixels, shape, size),
+        }
+    }
+}
+
+fn decode(path: &Path) -> Result<RgbImage, PictureProblem> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Err(PictureProblem::Empty);
+    }
+    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
+    if reader.format().is_none() {
+        return Err(PictureProblem::Unknown);
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(problem)?;
+    let (width, height) = decoder.dimensions();
+    if decoder.total_bytes() > MOST_BYTES {
+        return Err(PictureProblem::TooLarge { width, height });
+    }
+    // Damaged EXIF data say nothing, but the picture may be whole.
+    let orientation = decoder.orientation();
+    let mut image = DynamicImage::from_decoder(decoder).map_err(problem)?;
+    if let Ok(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    // Before resizing, so that 16-bit and palette pictures are treated alike.
+    Ok(image.into_rgb8())
+}
+
+fn problem(error: ImageError) -> PictureProblem {
+    match error {
+        // What the decoder misses at the end of a file is damage, not a failing disk.
+        ImageError::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            PictureProblem::Read(error)
+        }
+        error => PictureProblem::Damaged(error),
+    }
+}
