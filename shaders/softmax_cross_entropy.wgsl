@@ -1,6 +1,7 @@
 // Cross-entropy of softmax, its gradient, and whether the prediction is right, image by image:
-//   loss[n] = ln(sum_k exp(z[n, k] - max)) - (z[n, label] - max)
-//   dlogits[n, k] = (softmax(z[n])[k] - [k = label]) * loss_scale
+//   t[k] = (1 - label_smoothing) [k = label] + label_smoothing / classes
+//   loss[n] = sum_k t[k] (ln(sum_j exp(z[n, j] - max)) - (z[n, k] - max))
+//   dlogits[n, k] = (softmax(z[n])[k] - t[k]) * loss_scale
 //   hit[n] = 1 if the first of the largest logits is the label, else 0
 // Subtracting the largest logit keeps exp in range for logits of any size.
 // logits, dlogits: (n, quads) vec4 with `classes` columns used, the padding of dlogits set to 0;
@@ -38,17 +39,28 @@ fn main(
     let firsts = select(vec4<u32>(0xffffffffu), classes, largest == vec4<f32>(most));
     let best = min(min(firsts.x, firsts.y), min(firsts.z, firsts.w));
     var sums = vec4<f32>();
+    // Of all logits, less the largest.
+    var all = vec4<f32>();
     for (var q = 0u; q < d.quads; q++) {
-        sums += exp(inside(q, load_logits(row + q)) - most);
+        let value = load_logits(row + q);
+        sums += exp(inside(q, value) - most);
+        let used = 4u * q + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(d.classes);
+        all += select(vec4<f32>(), value - most, used);
     }
     let sum = dot(sums, vec4<f32>(1.0));
     let own = load_logits(row + min(label, d.classes - 1u) / 4u)[label % 4u];
-    let loss = log(sum) - (own - most);
+    let spread = step.label_smoothing;
+    let every = spread / f32(d.classes);
+    // Without smoothing, logits far apart may add up to infinity.
+    let others = select(0.0, every * dot(all, vec4<f32>(1.0)), spread > 0.0);
+    let loss = log(sum) - (1.0 - spread) * (own - most) - others;
     store_outcome(image, vec4<f32>(loss, select(0.0, 1.0, best == label), 0.0, 0.0));
     let scale = step.loss_scale / sum;
     for (var q = 0u; q < d.quads; q++) {
-        let hits = 4u * q + vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(label);
-        let gradient = exp(inside(q, load_logits(row + q)) - most) * scale;
-        store_dlogits(row + q, gradient - select(vec4<f32>(), vec4<f32>(step.loss_scale), hits));
+        let classes = 4u * q + vec4<u32>(0u, 1u, 2u, 3u);
+        let probability = exp(inside(q, load_logits(row + q)) - most) * scale;
+        let own = select(vec4<f32>(), vec4<f32>(1.0 - spread), classes == vec4<u32>(label));
+        let wanted = select(vec4<f32>(), own + every, classes < vec4<u32>(d.classes));
+        store_dlogits(row + q, probability - wanted * step.loss_scale);
     }
 }

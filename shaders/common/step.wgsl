@@ -11,6 +11,6 @@ struct Step {
     momentum: f32,
     loss_scale: f32,    // 1 / images in the whole batch
     weight_decay: f32,
-    padding: u32,
+    label_smoothing: f32,
 }
 @group(1) @binding(0) var<uniform> step: Step;

@@ -119,6 +119,20 @@ pub enum FreezeArg {
     Features,
 }
 
+/// How the learning rate goes through a run, as flags name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleArg {
+    /// As it is
+    Constant,
+    /// Multiplied by --step-factor after each --step-epochs
+    Step,
+    /// Down to 0 in half a cosine
+    Cosine,
+    /// From a 25th up to it in 30 % of the steps, and down to nearly 0
+    OneCycle,
+}
+
 /// How weights are drawn, as flags name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]

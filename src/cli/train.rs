@@ -8,10 +8,10 @@ use serde::Serialize;
 use vgg_wgpu::data::BadPicture;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
-use vgg_wgpu::train::{FitOptions, RunFolder, StepLog, Trainer};
+use vgg_wgpu::train::{Curve, FitOptions, RunFolder, Schedule, StepLog, Trainer};
 
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
-use super::network::{FreezeArg, NetworkArgs};
+use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
 use super::progress::Display;
 use super::run_config::Config;
 use super::sets::{SetArgs, say_bad};
@@ -76,12 +76,32 @@ pub(super) struct LearningArgs {
     /// Learning rate of SGD
     #[arg(long, value_name = "RATE", default_value_t = 0.05, value_parser = rate)]
     lr: f32,
+    /// How the learning rate goes on from --lr
+    #[arg(long, value_enum, default_value_t = ScheduleArg::Constant)]
+    schedule: ScheduleArg,
+    /// Epochs in which the learning rate rises to --lr first, whole or not
+    #[arg(long, value_name = "EPOCHS", default_value_t = 0.0, value_parser = rate)]
+    warmup: f32,
+    /// Epochs after which --schedule step changes the learning rate
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    step_epochs: u32,
+    /// What --schedule step multiplies it by
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.1, value_parser = rate)]
+    step_factor: f32,
     /// Momentum of SGD; 0 for none
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = momentum)]
     momentum: f32,
     /// Weight decay of SGD, of every parameter; 0 for none
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = rate)]
     weight_decay: f32,
+    /// Share of each label that is spread over all classes, in [0, 1): keeps a network from being too
+    /// sure; the train loss then stays above 0
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = momentum)]
+    label_smoothing: f32,
+    /// End the run after N epochs in which the validation loss did not fall
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patience: Option<u32>,
     /// How weights are drawn: xavier (uniform, as in the book) or kaiming (uniform, for ReLU: deep or
     /// small networks leave the plateau sooner); or a file with weights, or a run, to go on from
     #[arg(long, value_name = "xavier|kaiming|FILE", default_value = "xavier")]
@@ -93,6 +113,20 @@ pub(super) struct LearningArgs {
     /// Seed of weights, order of images and dropout masks
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+}
+
+impl LearningArgs {
+    fn schedule(&self) -> Schedule {
+        let curve = match self.schedule {
+            ScheduleArg::Constant => Curve::Constant,
+            ScheduleArg::Step => {
+                Curve::Step { epochs: self.step_epochs, factor: self.step_factor.into() }
+            }
+            ScheduleArg::Cosine => Curve::Cosine,
+            ScheduleArg::OneCycle => Curve::OneCycle,
+        };
+        Schedule { curve, warmup: self.warmup.into() }
+    }
 }
 
 /// Trains.
@@ -142,14 +176,23 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         epochs: learning.epochs,
         batch: learning.batch,
         learning_rate: learning.lr,
+        schedule: learning.schedule(),
         momentum: learning.momentum,
         weight_decay: learning.weight_decay,
+        label_smoothing: learning.label_smoothing,
+        patience: learning.patience,
         seed: learning.seed,
         shuffle: !args.no_shuffle,
     };
     let outcome = trainer.fit(&fit, &mut display);
     let waited = display.finish()?;
     let history = outcome.with_context(|| kept(&path))?;
+    let (epochs, wanted) = (history.epochs.len() as u32, learning.epochs);
+    if let (Some(patience), true) = (learning.patience, epochs < wanted) {
+        say(format!(
+            "\nended after {epochs} epochs of {wanted}: the validation loss did not fall for {patience}"
+        ))?;
+    }
     if trainer.is_streamed() {
         say(format!("\nwaiting   {:.1} % of the time in training for pictures", 100.0 * waited))?;
     }

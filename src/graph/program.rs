@@ -47,6 +47,8 @@ pub struct Batch {
     pub momentum: f32,
     /// SGD weight decay.
     pub weight_decay: f32,
+    /// Share of a label that is spread over all classes, 0 to 1.
+    pub label_smoothing: f32,
 }
 
 /// What a launch is, for reports.
@@ -306,6 +308,7 @@ impl Batch {
             learning_rate: self.learning_rate,
             momentum: self.momentum,
             weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
             loss_scale: 1.0 / self.count as f32,
             ..Step::default()
         }

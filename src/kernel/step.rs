@@ -26,8 +26,8 @@ pub struct Step {
     pub loss_scale: f32,
     /// SGD weight decay.
     pub weight_decay: f32,
-    /// Zero; keeps the size a multiple of 16 bytes.
-    pub padding: u32,
+    /// Share of a label that is spread over all classes.
+    pub label_smoothing: f32,
 }
 
 impl Default for Step {

@@ -5,8 +5,10 @@ use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
 use crate::shape::{Layout, padded};
 
-/// For each image `(loss, hit)` and `dlogits = (softmax(logits) - onehot(label)) * loss_scale`,
-/// where the label is `labels[order[sample_base + i]]` and a hit is 1 if the first of the largest
+/// For each image `(loss, hit)` and `dlogits = (softmax(logits) - target) * loss_scale`, where the label
+/// is `labels[order[sample_base + i]]`, the target `(1 - label_smoothing) onehot(label) +
+/// label_smoothing / classes` (Szegedy et al., arXiv:1512.00567, section 7; PyTorch's
+/// `CrossEntropyLoss`), the loss the cross-entropy with it, and a hit is 1 if the first of the largest
 /// logits is the label's.
 #[derive(Debug, Clone, Copy)]
 pub struct SoftmaxCrossEntropy {
@@ -62,11 +64,15 @@ impl Op for SoftmaxCrossEntropy {
             let best = (1..self.classes).fold(0, first_larger);
             let shifted = |k: usize| logits[row + k] - logits[row + best];
             let sum: f64 = (0..self.classes).map(|k| shifted(k).exp()).sum();
+            let (spread, classes) = (f64::from(step.label_smoothing), self.classes as f64);
+            let mut loss = 0.0;
             for k in 0..self.classes {
-                let target = if k == label { 1.0 } else { 0.0 };
+                let own = if k == label { 1.0 } else { 0.0 };
+                let target = (1.0 - spread) * own + spread / classes;
                 dlogits[row + k] = (shifted(k).exp() / sum - target) * scale;
+                loss += target * (sum.ln() - shifted(k));
             }
-            outcome[n * 4] = sum.ln() - shifted(label);
+            outcome[n * 4] = loss;
             outcome[n * 4 + 1] = if best == label { 1.0 } else { 0.0 };
         }
     }
@@ -106,4 +112,31 @@ pub(super) fn examples() -> Vec<Box<dyn Op>> {
         Box::new(SoftmaxCrossEntropy { classes, samples: 80, labels }) as _
     };
     [(1, 4), (2, 7), (10, 60), (13, 1), (1000, 100)].iter().map(op).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What torch.nn.functional.cross_entropy gives in float64 with label_smoothing=0.1.
+    #[test]
+    fn smoothed_losses_and_gradients_are_those_of_pytorch() {
+        let op = SoftmaxCrossEntropy { classes: 3, samples: 2, labels: 2 };
+        let step = Step { images: 2, label_smoothing: 0.1, ..Step::default() };
+        let mut buffers = [
+            Data::U(vec![0, 1]),
+            Data::U(vec![1, 0]),
+            Data::F(vec![1.0, 2.0, -0.5, 0.0, 0.25, 0.0, 3.0, 0.0]),
+            Data::F(vec![0.0; 8]),
+            Data::F(vec![0.0; 8]),
+        ];
+        op.reference(&step, &mut buffers);
+        let [_, _, _, dlogits, outcome] = &buffers;
+        let near = |found: f64, wanted: f64| (found - wanted).abs() < 1e-8;
+        assert!(near(outcome[0], 0.488_205_698_5) && near(outcome[4], 2.774_367_877_4));
+        let wanted = [0.220_382_848_3, -0.243_661_247_2, 0.023_278_398_9, 0.0];
+        let next = [-0.875_932_772_8, 0.011_370_268_1, 0.864_562_504_7, 0.0];
+        let found = (0..8).map(|i| dlogits[i]);
+        assert!(found.zip([wanted, next].concat()).all(|(a, b)| near(a, b)), "{dlogits:?}");
+    }
 }

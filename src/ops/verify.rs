@@ -186,7 +186,7 @@ pub fn trial_step(images: u32) -> Step {
         momentum: 0.9,
         loss_scale: 0.125,
         weight_decay: 0.01,
-        padding: 0,
+        label_smoothing: 0.1,
     }
 }
 

@@ -4,8 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::history::{EpochRecord, History};
-use super::trainer::{Hyper, Seen, sweep};
+use super::schedule::{Course, Schedule};
+use super::trainer::{Seen, sweep};
 use super::{Metrics, TrainError, Trainer};
+use crate::graph::Batch;
 
 /// How long and how fast a network learns. The defaults are those of "Dive into Deep Learning" 7.2.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,11 +18,18 @@ pub struct FitOptions {
     pub batch: usize,
     /// Learning rate of SGD.
     pub learning_rate: f32,
+    /// What the learning rate is multiplied by from step to step.
+    pub schedule: Schedule,
     /// Momentum of SGD in PyTorch's form, `v = momentum v + gradient`; 0 for none. The network has
     /// to be made with [`crate::graph::NetworkOptions::momentum`].
     pub momentum: f32,
     /// Weight decay of SGD in PyTorch's form, added to the gradient of every parameter; 0 for none.
     pub weight_decay: f32,
+    /// Share of a label that is spread over all classes in training, 0 to 1: see
+    /// [`crate::ops::SoftmaxCrossEntropy`].
+    pub label_smoothing: f32,
+    /// The run ends after this many epochs in which the validation loss did not fall below its least.
+    pub patience: Option<u32>,
     /// Seed of the order of images and of the dropout masks.
     pub seed: u64,
     /// True if each epoch takes the images in another order.
@@ -33,8 +42,11 @@ impl Default for FitOptions {
             epochs: 10,
             batch: 128,
             learning_rate: 0.05,
+            schedule: Schedule::default(),
             momentum: 0.0,
             weight_decay: 0.0,
+            label_smoothing: 0.0,
+            patience: None,
             seed: 0,
             shuffle: true,
         }
@@ -129,7 +141,8 @@ impl Trainer {
                 images_per_s: trained.images as f64 / train_seconds,
             };
             history.epochs.push(record);
-            if observer.epoch(self, &record)?.is_break() {
+            let ends = observer.epoch(self, &record)?.is_break();
+            if ends || options.patience.is_some_and(|patience| has_stalled(&history, patience)) {
                 break;
             }
         }
@@ -144,16 +157,20 @@ impl Trainer {
     ) -> Result<Metrics, TrainError> {
         let images = self.train.images();
         let batches = images.div_ceil(options.batch) as u32;
-        let hyper = Hyper {
-            number: batches.wrapping_mul(epoch - 1),
+        let course = Course { batches, epochs: options.epochs };
+        let numbered = |number| Batch {
+            number,
             // Any 32 bits of the seed will do for the masks.
             seed: options.seed as u32,
-            learning_rate: options.learning_rate,
+            learning_rate: options.rate(number, course),
             momentum: options.momentum,
             weight_decay: options.weight_decay,
+            label_smoothing: options.label_smoothing,
+            ..Batch::default()
         };
+        let first = batches.wrapping_mul(epoch - 1);
         let mut report = reporter(epoch, Phase::Train, images, options.batch, observer);
-        sweep(&self.network, &self.train, options.batch, hyper, |seen| {
+        sweep(&self.network, &self.train, options.batch, (first, &numbered), |seen| {
             report(seen)?;
             match seen.so_far.loss() {
                 loss if loss.is_finite() => Ok(()),
@@ -174,6 +191,21 @@ impl Trainer {
     }
 }
 
+impl FitOptions {
+    /// The learning rate of a step.
+    fn rate(&self, number: u32, course: Course) -> f32 {
+        (f64::from(self.learning_rate) * self.schedule.factor(number, course)) as f32
+    }
+}
+
+/// True if the validation loss has been no less than before for `patience` epochs.
+fn has_stalled(history: &History, patience: u32) -> bool {
+    let losses = history.epochs.iter().map(|epoch| epoch.val_loss).enumerate();
+    // The first of the least: an epoch that only equals it brings nothing.
+    let best = losses.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(place, _)| place);
+    history.epochs.len() > best + patience.max(1) as usize
+}
+
 fn reporter(
     epoch: u32,
     phase: Phase,
@@ -188,5 +220,30 @@ fn reporter(
         let seconds = start.elapsed().as_secs_f64();
         let (images, step) = (images as u64, steps.next().unwrap_or(u32::MAX));
         observer.batch(&Progress { epoch, phase, so_far, batch, step, images, seconds, waited })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stalls_when_its_loss_has_not_fallen_for_as_long_as_it_may() {
+        let after = |losses: &[f64]| {
+            let epochs = losses.iter().map(|&val_loss| EpochRecord {
+                epoch: 1,
+                train_loss: 1.0,
+                train_acc: 0.5,
+                val_loss,
+                val_acc: 0.5,
+                seconds: 1.0,
+                images_per_s: 1.0,
+            });
+            has_stalled(&History { epochs: epochs.collect() }, 2)
+        };
+        assert!(!after(&[1.0]) && !after(&[1.0, 2.0]) && !after(&[1.0, 2.0, 0.9]));
+        assert!(after(&[1.0, 2.0, 3.0]) && after(&[1.0, 1.0, 1.0]));
+        assert!(!after(&[1.0, 2.0, 0.5, 0.6]));
+        assert!(after(&[0.5, f64::NAN, f64::NAN]));
     }
 }

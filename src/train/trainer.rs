@@ -130,19 +130,10 @@ impl Trainer {
         batch: usize,
         seen: impl FnMut(Seen) -> Result<(), TrainError>,
     ) -> Result<Metrics, TrainError> {
-        sweep(&self.network, &self.test, batch.min(self.test.most()), Hyper::default(), seen)
+        let batch = batch.min(self.test.most());
+        let numbered = |number| Batch { number, ..Batch::default() };
+        sweep(&self.network, &self.test, batch, (0, &numbered), seen)
     }
-}
-
-/// Numbers of a batch that do not depend on its place.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Hyper {
-    /// Number of the first batch.
-    pub number: u32,
-    pub seed: u32,
-    pub learning_rate: f32,
-    pub momentum: f32,
-    pub weight_decay: f32,
 }
 
 /// What is known when the metrics of another batch have arrived.
@@ -156,13 +147,14 @@ pub(super) struct Seen {
     pub waited: f64,
 }
 
-/// Runs a program over its whole image set in batches, the last one as small as it is. `seen` is called
-/// each time the metrics of another one arrive.
+/// Runs a program over its whole image set in batches, the last one as small as it is: the batch of each
+/// number, from `first` on, with its place in the set. `seen` is called each time the metrics of another
+/// one arrive.
 pub(super) fn sweep(
     network: &Network,
     pump: &Pump,
     batch: usize,
-    hyper: Hyper,
+    (first, numbered): (u32, &dyn Fn(u32) -> Batch),
     mut seen: impl FnMut(Seen) -> Result<(), TrainError>,
 ) -> Result<Metrics, TrainError> {
     let gpu = network.gpu();
@@ -173,12 +165,10 @@ pub(super) fn sweep(
         so_far.add(batch);
         seen(Seen { so_far, batch, waited }).map(|()| so_far)
     };
-    let mut numbers = hyper.number..;
+    let mut numbers = first..;
     pump.each(gpu, batch, |ready| {
         let number = numbers.next().unwrap_or(u32::MAX);
-        let Hyper { seed, learning_rate, momentum, weight_decay, .. } = hyper;
-        let sgd = Batch { learning_rate, momentum, weight_decay, ..Batch::default() };
-        let batch = Batch { first: ready.first, count: ready.count, number, seed, ..sgd };
+        let batch = Batch { first: ready.first, count: ready.count, ..numbered(number) };
         pump.program.run(network, &batch)?;
         waited = ready.waited;
         match ring.push(gpu, &network.metrics_of(number))? {

@@ -217,3 +217,70 @@ fn nothing_but_the_run_is_printed() {
     let ended = end(program(&on_adapter(&flags, &adapter)).env_remove("XDG_RUNTIME_DIR"));
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
 }
+
+#[test]
+fn the_learning_rate_follows_its_schedule() {
+    if !has_adapter("the_learning_rate_follows_its_schedule") {
+        return;
+    }
+    let set = Set::new();
+    let losses = |name: &str, more: &[&str]| {
+        let (run, steps) = (set.path(name), set.path(&format!("{name}.csv")));
+        let flags = ["--epochs", "3", "--log-steps", text(&steps)];
+        set.trained(&run, &[&flags[..], more].concat());
+        fs::read_to_string(steps).unwrap()
+    };
+    let plain = losses("plain", &[]);
+    // Three steps an epoch: the rates differ from the second epoch on, or from the first step.
+    let halved =
+        losses("halved", &["--schedule", "step", "--step-epochs", "1", "--step-factor", "0.5"]);
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let same =
+        |a: &str, b: &str| lines(a).into_iter().zip(lines(b)).take_while(|(a, b)| a == b).count();
+    // The header, and the losses up to that of the first step with another rate.
+    assert_eq!(same(&plain, &halved), 1 + 3 + 1);
+    let kept = ["--schedule", "step", "--step-epochs", "1", "--step-factor", "1"];
+    assert_eq!(losses("kept", &kept), plain);
+    for (name, more) in [
+        ("warmed", &["--warmup", "1"][..]),
+        ("cosine", &["--schedule", "cosine"]),
+        ("cycle", &["--schedule", "one-cycle"]),
+    ] {
+        let found = losses(name, more);
+        assert_eq!(lines(&found).len(), 10, "{found}");
+        // The cosine begins at the rate itself.
+        assert_eq!(same(&plain, &found), if name == "cosine" { 3 } else { 2 }, "{name}");
+        let config = fs::read_to_string(set.path(name).join("config.toml")).unwrap();
+        let config: toml::Table = config.parse().unwrap();
+        let schedule = config["learning"]["schedule"].as_str().unwrap();
+        assert!(schedule == more[1] || (name == "warmed" && schedule == "constant"), "{schedule}");
+    }
+}
+
+#[test]
+fn a_run_ends_when_its_patience_does() {
+    if !has_adapter("a_run_ends_when_its_patience_does") {
+        return;
+    }
+    let set = Set::new();
+    let run = set.path("still");
+    let printed = set.trained(&run, &["--epochs", "9", "--lr", "0", "--patience", "2"]);
+    assert_eq!(history(&run).len(), 3, "{printed}");
+    assert!(printed.contains("ended after 3 epochs"), "{printed}");
+}
+
+#[test]
+fn smoothed_labels_raise_the_train_loss_alone() {
+    if !has_adapter("smoothed_labels_raise_the_train_loss_alone") {
+        return;
+    }
+    let set = Set::new();
+    let first = |name: &str, share: &str| {
+        set.trained(&set.path(name), &["--lr", "0", "--dropout", "0", "--label-smoothing", share]);
+        history(&set.path(name))[0].clone()
+    };
+    let (plain, smoothed) = (first("plain", "0"), first("smoothed", "0.3"));
+    // Nothing is learnt; validation is without smoothing.
+    assert_eq!(plain[3], smoothed[3]);
+    assert!((plain[1] - smoothed[1]).abs() > 1e-4, "{plain:?} {smoothed:?}");
+}

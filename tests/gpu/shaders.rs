@@ -214,7 +214,7 @@ fn step_lies_in_wgsl_as_in_rust() {
         ("momentum", "f32", offset_of!(Step, momentum)),
         ("loss_scale", "f32", offset_of!(Step, loss_scale)),
         ("weight_decay", "f32", offset_of!(Step, weight_decay)),
-        ("padding", "u32", offset_of!(Step, padding)),
+        ("label_smoothing", "f32", offset_of!(Step, label_smoothing)),
     ];
     let wanted: Vec<_> = fields.map(|(name, ty, at)| format!("{name}: {ty} at {at}")).into();
     for_every_shader(|_, module, _| {
