@@ -60,7 +60,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
         return Some("try a smaller --micro-batch; if it happens again, update the driver");
     }
     if let Some(DataError::MissingFiles { .. }) = error.downcast_ref() {
-        return Some("`vgg-wgpu fetch --dir DIR` downloads Fashion-MNIST into a folder");
+        return Some(
+            "`vgg-wgpu fetch --dir DIR` downloads Fashion-MNIST; pictures lie in a folder for each class",
+        );
     }
     match error.downcast_ref() {
         Some(TrainError::Diverged { .. }) => return Some("try a lower --lr"),

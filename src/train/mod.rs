@@ -2,6 +2,7 @@
 //! from it, the model, and a sentence on what went wrong, if something did).
 
 mod axis;
+mod confusion;
 pub mod diagnosis;
 mod error;
 mod feed;
@@ -14,10 +15,12 @@ pub mod plot;
 mod prefetch;
 mod run_folder;
 mod schedule;
+mod sheet;
 mod step_log;
 mod trainer;
 mod tuned;
 
+pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;
 pub use feed::Feed;
 pub use fit::{FitOptions, Observer, Phase, Progress};
@@ -25,6 +28,7 @@ pub use init::Init;
 pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};
 pub use run_folder::RunFolder;
 pub use schedule::{Course, Curve, Schedule};
+pub use sheet::{Tile, write_sheet};
 pub use step_log::StepLog;
 pub use trainer::{Metrics, Trainer, gradients, logits, logits_of};
 pub use tuned::{TunedCache, TunedError, recorded_choices};

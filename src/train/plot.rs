@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder, ImageError};
+use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage};
 use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::element::DashedPathElement;
@@ -328,22 +328,30 @@ pub(super) fn printable(title: &str) -> String {
     cut
 }
 
-/// Renders a drawn SVG to a PNG of its size, with text in [`FONT`] alone.
+/// Renders a drawn SVG of [`SIZE`] to a PNG.
 pub(super) fn render_png(svg: &str) -> Result<Vec<u8>, PlotError> {
+    encode_png(&render(svg, SIZE)?)
+}
+
+/// Renders a drawn SVG to pixels, width and height, with text in [`FONT`] alone.
+pub(super) fn render(svg: &str, (width, height): (u32, u32)) -> Result<RgbImage, PlotError> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_data(FONT.to_vec());
     fonts.set_sans_serif_family("DejaVu Sans");
     let options = usvg::Options { fontdb: Arc::new(fonts), ..usvg::Options::default() };
     let tree = usvg::Tree::from_str(svg, &options)?;
 
-    let (width, height) = SIZE;
-    let mut pixels =
-        tiny_skia::Pixmap::new(width, height).ok_or(PlotError::Pixels { width, height })?;
+    let no_memory = PlotError::Pixels { width, height };
+    let Some(mut pixels) = tiny_skia::Pixmap::new(width, height) else { return Err(no_memory) };
     resvg::render(&tree, tiny_skia::Transform::identity(), &mut pixels.as_mut());
     // The background is opaque, so the alpha channel says nothing.
-    let rgb: Vec<u8> =
-        pixels.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    let rgb = pixels.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    RgbImage::from_raw(width, height, rgb).ok_or(no_memory)
+}
+
+pub(super) fn encode_png(pixels: &RgbImage) -> Result<Vec<u8>, PlotError> {
+    let (width, height) = pixels.dimensions();
     let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(&rgb, width, height, ExtendedColorType::Rgb8)?;
+    PngEncoder::new(&mut png).write_image(pixels, width, height, ExtendedColorType::Rgb8)?;
     Ok(png)
 }

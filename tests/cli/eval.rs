@@ -79,11 +79,21 @@ fn a_trained_network_is_measured_and_used() {
         assert_eq!(report["split"], "test");
         let classes = report["classes"].as_array().unwrap();
         assert_eq!(classes.len(), 10);
-        let hits = |class: &Value| class["accuracy"].as_f64().unwrap() * (TEST / 10) as f64;
+        let hits = |class: &Value| class["recall"].as_f64().unwrap() * (TEST / 10) as f64;
         assert!((classes.iter().map(hits).sum::<f64>() - accuracy * TEST as f64).abs() < 1e-4);
+        let rows = report["confusion"].as_array().unwrap();
+        let cell = |i: usize, j: usize| rows[i][j].as_u64().unwrap();
+        for (i, class) in classes.iter().enumerate() {
+            let taken: u64 = (0..10).map(|j| cell(j, i)).sum();
+            assert_eq!((0..10).map(|j| cell(i, j)).sum::<u64>(), TEST as u64 / 10);
+            let f1 = 2.0 * cell(i, i) as f64 / (taken as f64 + TEST as f64 / 10.0);
+            assert!((class["f1"].as_f64().unwrap() - f1).abs() < 1e-9, "{class}");
+        }
+        let wrong = (0..10).map(|i| TEST as u64 / 10 - cell(i, i)).sum::<u64>();
+        assert_eq!(report["mistakes"].as_array().unwrap().len() as u64, wrong);
     }
     let text = eval(&set, &run, &["--split", "train", "--limit", "15"]);
-    for word in ["images    15", "loss", "accuracy", "mostly taken for"] {
+    for word in ["images    15", "loss", "accuracy", "precision", "macro F1", "mostly taken for"] {
         assert!(text.contains(word), "no '{word}' in:\n{text}");
     }
 
@@ -107,6 +117,35 @@ fn a_trained_network_is_measured_and_used() {
         assert!(classes.starts_with(&format!("{class} ")), "{line}");
         assert_eq!(classes.split(", ").count(), 3, "{line}");
     }
+}
+
+#[test]
+fn what_a_network_takes_for_what_is_drawn() {
+    if !has_adapter("what_a_network_takes_for_what_is_drawn") {
+        return;
+    }
+    let set = named_set();
+    let run = set.path("run");
+    set.trained(&run, &["--epochs", "1"]);
+    let text_of = eval(&set, &run, &[]);
+    // A network that has learnt next to nothing makes mistakes.
+    for word in ["most confident mistakes", "  #", ", taken for ", "mistakes.png"] {
+        assert!(text_of.contains(word), "no '{word}' in:\n{text_of}");
+    }
+    for name in ["confusion.png", "mistakes.png"] {
+        let picture = image::open(run.join(name)).unwrap();
+        assert!(picture.width() >= 400 && picture.height() >= 200, "{name}");
+    }
+    let svg = fs::read_to_string(run.join("confusion.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("taken for"), "{svg}");
+    // Of a model file only where a folder is named.
+    let (model, out) = (set.path("alone/model.safetensors"), set.path("new/drawn"));
+    fs::create_dir(set.path("alone")).unwrap();
+    fs::copy(run.join("model.safetensors"), &model).unwrap();
+    assert!(!eval(&set, &model, &[]).contains("drawn"));
+    assert_eq!(fs::read_dir(set.path("alone")).unwrap().count(), 1);
+    assert!(eval(&set, &model, &["--out", text(&out)]).contains("drawn"));
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
 }
 
 #[test]

@@ -143,6 +143,20 @@ fn pictures_read_ahead_or_kept_give_the_same_model() {
         file[8 + header..].to_vec()
     };
     assert!(model("kept") == model("ahead"));
+    // Out of a cache, which is made and then used, kept in memory or not.
+    let cache = album.path("cache/of/pictures");
+    for (run, in_memory) in [("cached", "1GiB"), ("cached again", "0")] {
+        let flags = ["--epochs", "2", "--cache", text(&cache), "--in-memory", in_memory];
+        album.trained(run, &flags);
+        assert!(model("kept") == model(run), "{run}");
+    }
+    let written = fs::metadata(&cache).unwrap().modified().unwrap();
+    assert!(
+        written < fs::metadata(album.path("cached again/config.toml")).unwrap().modified().unwrap()
+    );
+    fs::write(&cache, "something else").unwrap();
+    let ended = album.train("damaged", &["--cache", text(&cache)]);
+    assert!(ended.code == 1 && ended.stderr.contains("no cache of pictures"), "{ended:?}");
     // Fewer than a batch, one channel, the whole picture.
     let more = ["--epochs", "1", "--in-memory", "0", "--limit", "7", "--channels", "1"];
     let printed = album.trained("few", &[&more[..], &["--fit", "stretch"]].concat());

@@ -38,12 +38,17 @@ impl Images {
         }
     }
 
+    /// The images, one at a time.
+    pub fn set(&self) -> &dyn ImageSet {
+        match self {
+            Self::Whole(split) => split,
+            Self::Read(set) => &**set,
+        }
+    }
+
     /// The class of each image.
     pub fn labels(&self) -> Vec<u32> {
-        match self {
-            Self::Whole(split) => split.labels.clone(),
-            Self::Read(set) => (0..set.len()).map(|i| set.label(i)).collect(),
-        }
+        (0..self.len()).map(|i| self.set().label(i)).collect()
     }
 }
 
