@@ -19,7 +19,7 @@ use super::report::note;
 use super::sets::{Images, Opened, SetArgs, say_bad};
 use report::{Measured, Report};
 
-/// Measure a trained network: loss, accuracy and scores by class; draw what it takes for what
+/// Measure a trained network: loss, accuracy, and scores by class
 ///
 /// Writes confusion.svg, confusion.png and mistakes.png, the most confident mistakes with their names,
 /// to the run folder, or to the folder of --out.
