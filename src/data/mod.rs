@@ -44,7 +44,7 @@ pub use picture::{PictureError, grey, resize_and_crop, resize_pillow};
 pub use pictures::{
     BadPicture, Cached, CachedSet, EXTENSIONS, Found, Picture, PictureForm, PictureProblem,
     PictureSet, cached_pictures, check_pictures, find_pictures, in_memory, pictures_of_csv,
-    read_pictures,
+    pictures_under, read_pictures,
 };
 pub use set::{ImageSet, ReadError};
 pub use shuffle::permutation;

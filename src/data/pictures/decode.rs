@@ -1,7 +1,7 @@
 //! From a picture's file to an image of a set.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits, RgbImage};
@@ -76,7 +76,22 @@ impl PictureForm {
     /// # Errors
     /// [`PictureProblem`] if it is no picture, or too large a one.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>, PictureProblem> {
-        self.resized(&decode(path)?).map_err(PictureProblem::from)
+        let file = File::open(path)?;
+        match file.metadata()?.len() {
+            0 => Err(PictureProblem::Empty),
+            _ => Ok(self.resized(&decode(BufReader::new(file))?)?),
+        }
+    }
+
+    /// As [`PictureForm::read`], of a file's content.
+    ///
+    /// # Errors
+    /// As [`PictureForm::read`].
+    pub fn read_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, PictureProblem> {
+        match bytes.len() {
+            0 => Err(PictureProblem::Empty),
+            _ => Ok(self.resized(&decode(Cursor::new(bytes))?)?),
+        }
     }
 
     fn resized(&self, image: &RgbImage) -> Result<Vec<u8>, PictureError> {
@@ -91,12 +106,8 @@ impl PictureForm {
     }
 }
 
-fn decode(path: &Path) -> Result<RgbImage, PictureProblem> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Err(PictureProblem::Empty);
-    }
-    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
+fn decode(content: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
+    let mut reader = ImageReader::new(content).with_guessed_format()?;
     if reader.format().is_none() {
         return Err(PictureProblem::Unknown);
     }

@@ -152,6 +152,14 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(folders)
 }
 
+/// All pictures in a folder and in the folders in it, sorted by name, and what could not be looked at:
+/// as [`find_pictures`] finds those of a class.
+pub fn pictures_under(dir: &Path) -> (Vec<PathBuf>, Vec<BadPicture>) {
+    let (mut pictures, mut bad) = (Vec::new(), Vec::new());
+    pictures_in(dir, 0, &mut pictures, &mut bad);
+    (pictures.into_iter().map(|picture| picture.path).collect(), bad)
+}
+
 /// Adds the pictures in a folder and in the folders in it.
 fn pictures_in(folder: &Path, label: u32, pictures: &mut Vec<Picture>, bad: &mut Vec<BadPicture>) {
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();

@@ -14,7 +14,7 @@ mod read;
 pub use cache::{Cached, CachedSet, cached_pictures};
 pub use csv::pictures_of_csv;
 pub use decode::{PictureForm, PictureProblem};
-pub use find::{EXTENSIONS, Found, find_pictures};
+pub use find::{EXTENSIONS, Found, find_pictures, pictures_under};
 pub use read::{PictureSet, check_pictures, in_memory, read_pictures};
 
 use std::fmt;
