@@ -1,11 +1,11 @@
 // Cross-entropy of softmax, its gradient, and whether the prediction is right, image by image:
 //   t[k] = (1 - label_smoothing) [k = label] + label_smoothing / classes
-//   loss[n] = sum_k t[k] (ln(sum_j exp(z[n, j] - max)) - (z[n, k] - max))
-//   dlogits[n, k] = (softmax(z[n])[k] - t[k]) * loss_scale
+//   loss[n] = weight * sum_k t[k] (ln(sum_j exp(z[n, j] - max)) - (z[n, k] - max))
+//   dlogits[n, k] = (softmax(z[n])[k] - t[k]) * weight * loss_scale
 //   hit[n] = 1 if the first of the largest logits is the label, else 0
 // Subtracting the largest logit keeps exp in range for logits of any size.
 // logits, dlogits: (n, quads) vec4 with `classes` columns used, the padding of dlogits set to 0;
-// order: (samples) u32; labels: (set) u32; outcome: (n) vec4, loss, hit, 0, 0.
+// order: (samples) u32; labels: (set, 2) u32, label and the bits of its weight; outcome: (n) vec4, loss, hit, 0, 0.
 // Grid: one invocation an image.
 // Quad q of the logits, with the least number there is in place of padding: its exp is 0.
 fn inside(q: u32, value: vec4<f32>) -> vec4<f32> {
@@ -24,7 +24,9 @@ fn main(
     if image >= step.images {
         return;
     }
-    let label = labels[order[step.sample_base + image]];
+    let sample = order[step.sample_base + image];
+    let label = labels[2u * sample];
+    let weight = bitcast<f32>(labels[2u * sample + 1u]);
     let row = image * d.quads;
     // The largest logit of each component, and its quad; padding does not count.
     var largest = inside(0u, load_logits(row));
@@ -54,13 +56,14 @@ fn main(
     // Without smoothing, logits far apart may add up to infinity.
     let others = select(0.0, every * dot(all, vec4<f32>(1.0)), spread > 0.0);
     let loss = log(sum) - (1.0 - spread) * (own - most) - others;
-    store_outcome(image, vec4<f32>(loss, select(0.0, 1.0, best == label), 0.0, 0.0));
-    let scale = step.loss_scale / sum;
+    store_outcome(image, vec4<f32>(weight * loss, select(0.0, 1.0, best == label), 0.0, 0.0));
+    let loss_scale = weight * step.loss_scale;
+    let scale = loss_scale / sum;
     for (var q = 0u; q < d.quads; q++) {
         let classes = 4u * q + vec4<u32>(0u, 1u, 2u, 3u);
         let probability = exp(inside(q, load_logits(row + q)) - most) * scale;
         let own = select(vec4<f32>(), vec4<f32>(1.0 - spread), classes == vec4<u32>(label));
         let wanted = select(vec4<f32>(), own + every, classes < vec4<u32>(d.classes));
-        store_dlogits(row + q, probability - wanted * step.loss_scale);
+        store_dlogits(row + q, probability - wanted * loss_scale);
     }
 }

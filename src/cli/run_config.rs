@@ -7,7 +7,7 @@ use vgg_wgpu::train::Trainer;
 
 use super::common::ResizeArg;
 use super::network::HeadArg;
-use super::sets::Sets;
+use super::sets::{FitArg, Sets};
 use super::train::{LearningArgs, TrainArgs};
 
 /// What `config.toml` tells of a run: all that it takes to repeat it.
@@ -46,7 +46,13 @@ struct DataConfig {
     test_images: usize,
     skipped: usize,
     channels: usize,
+    /// Of pictures: how they became images, and the share that was set aside where no folder said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fit: Option<FitArg>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    val: Option<f64>,
     shuffle: bool,
+    balance: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
 }
@@ -95,7 +101,10 @@ impl<'a> Config<'a> {
                 test_images: sets.test.len(),
                 skipped: sets.bad.len(),
                 channels: architecture.input().channels,
+                fit: sets.form.map(|_| args.sets.fit),
+                val: sets.form.map(|_| args.sets.val),
                 shuffle: !args.no_shuffle,
+                balance: args.balance,
                 limit: args.limit,
             },
             learning: &args.learning,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use vgg_wgpu::data::BadPicture;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
-use vgg_wgpu::train::{Curve, FitOptions, RunFolder, Schedule, StepLog, Trainer};
+use vgg_wgpu::train::{Curve, FitOptions, RunFolder, Schedule, StepLog, Trainer, TrainerOptions};
 
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
 use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
@@ -38,6 +38,9 @@ pub struct TrainArgs {
     /// Train with the first N images, after a shuffle by the seed unless --no-shuffle [default: all]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
     pub(super) limit: Option<usize>,
+    /// Weigh the images of rare classes more in the loss, so that all classes weigh the same
+    #[arg(long, help_heading = "Data")]
+    pub(super) balance: bool,
     /// Take the images in the order of the files, the same in each epoch
     #[arg(long, help_heading = "Data")]
     pub(super) no_shuffle: bool,
@@ -162,8 +165,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let network = Network::new(Arc::clone(&gpu), start.architecture.clone(), options)?;
     say(network_line(&network, batch))?;
     start.fill(&network, args)?;
-    let filter = args.resize_filter.into();
-    let mut trainer = Trainer::with_filter(network, sets.train.feed(), sets.test.feed(), filter)?;
+    let class_weights = match args.balance {
+        true => balanced(&sets.train.labels(), classes.len()),
+        false => Vec::new(),
+    };
+    let how = TrainerOptions { filter: args.resize_filter.into(), class_weights };
+    let mut trainer = Trainer::with_options(network, sets.train.feed(), sets.test.feed(), &how)?;
 
     let config = toml::to_string(&Config::of(args, &name, &sets, &trainer, gpu.facts()))?;
     let card = start.card(&classes, shorter, gpu.facts());
@@ -243,6 +250,15 @@ fn network_line(network: &Network, batch: usize) -> String {
     )
 }
 
+/// What an image of each class weighs so that all classes weigh the same, and an image 1 on average.
+fn balanced(labels: &[u32], classes: usize) -> Vec<f32> {
+    let mut counts = vec![0_usize; classes];
+    labels.iter().for_each(|&label| counts[label as usize] += 1);
+    let there = counts.iter().filter(|&&count| count > 0).count();
+    let weight = |&count: &usize| labels.len() as f64 / (there * count.max(1)) as f64;
+    counts.iter().map(|count| weight(count) as f32).collect()
+}
+
 /// Keeps the names of the pictures that were passed over.
 fn write_bad(run: &Path, bad: &[BadPicture]) -> Result<()> {
     if bad.is_empty() {
@@ -287,4 +303,19 @@ fn momentum(text: &str) -> Result<f32> {
     let momentum = rate(text)?;
     ensure!(momentum < 1.0, "expected a number in [0, 1)");
     Ok(momentum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_classes_weigh_the_same() {
+        // Six, two and none.
+        let labels = [0, 0, 1, 0, 0, 1, 0, 0];
+        let weights = balanced(&labels, 3);
+        assert_eq!(weights[..2], [8.0 / 12.0, 2.0]);
+        let all: f32 = labels.iter().map(|&label| weights[label as usize]).sum();
+        assert!((all - 8.0).abs() < 1e-6);
+    }
 }

@@ -323,7 +323,7 @@ impl Lowering<'_> {
 
     fn loss(&mut self, logits: usize, classes: usize, labels: usize, samples: usize) -> usize {
         let order = self.order(samples);
-        let known = self.tensor("labels".to_owned(), Layout::Words(labels), Home::Labels);
+        let known = self.tensor("labels".to_owned(), Layout::Words(2 * labels), Home::Labels);
         let dlogits = self.arena("loss", "gradient", Layout::Rows(classes));
         let outcome = self.arena("loss", "outcome", Layout::Rows(2));
         let op = SoftmaxCrossEntropy { classes, samples, labels };

@@ -2,7 +2,7 @@
 
 use super::{Architecture, GraphError, SourceShape};
 use crate::gpu::{Buffer, Gpu};
-use crate::ops::{Pictures, ResizeBilinear, ResizePillow, Shard};
+use crate::ops::{Pictures, ResizeBilinear, ResizePillow, Shard, label_words};
 use crate::shape::FeatureMap;
 
 /// How 8-bit images are resized to a network's input.
@@ -51,6 +51,7 @@ pub struct ImageSource {
     pub(super) format: Format,
     /// First image and number of images of each shard, and its pixels.
     pub(super) shards: Vec<(usize, usize, Buffer)>,
+    /// Two words an image, see [`label_words`].
     pub(super) labels: Buffer,
     pub(super) order: Buffer,
     /// The image with the largest label, and the label.
@@ -89,7 +90,7 @@ impl ImageSource {
         let largest = labels.iter().copied().enumerate().max_by_key(|&(_, label)| label);
         let source = Self::allocate(gpu, shape, (format, image), largest)?;
         source.copy(gpu, bytes, image)?;
-        gpu.write(&source.labels.whole(), labels)?;
+        source.label(gpu, labels, &[])?;
         Ok(source)
     }
 
@@ -108,13 +109,30 @@ impl ImageSource {
         Self::allocate(gpu, shape, (Format::Bytes(filter), image), largest)
     }
 
-    /// Replaces the first images by these, `(count, height, width, channels)` bytes, and their labels;
-    /// it holds for what is submitted later.
+    /// Sets the labels of the first images, and what they weigh in the loss: `weights` holds a weight
+    /// for each class, or is empty for 1. It holds for what is submitted later.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if there are fewer images, or the device fails.
+    pub fn label(&self, gpu: &Gpu, labels: &[u32], weights: &[f32]) -> Result<(), GraphError> {
+        let weight = |label: u32| weights.get(label as usize).copied().unwrap_or(1.0);
+        let words: Vec<_> = labels.iter().map(|&label| label_words(label, weight(label))).collect();
+        Ok(gpu.write(&self.labels.whole(), words.as_flattened())?)
+    }
+
+    /// Replaces the first images by these, `(count, height, width, channels)` bytes, and their labels
+    /// and weights, as [`ImageSource::label`]; it holds for what is submitted later.
     ///
     /// # Errors
     /// [`GraphError::Images`] if the lengths do not agree or there is no room, [`GraphError::Gpu`] if
     /// the device fails.
-    pub fn write(&self, gpu: &Gpu, pixels: &[u8], labels: &[u32]) -> Result<(), GraphError> {
+    pub fn write(
+        &self,
+        gpu: &Gpu,
+        pixels: &[u8],
+        labels: &[u32],
+        weights: &[f32],
+    ) -> Result<(), GraphError> {
         let image = self.shape.height * self.shape.width * self.shape.channels;
         if labels.len() > self.shape.count || pixels.len() != labels.len() * image {
             return Err(GraphError::Images {
@@ -123,7 +141,7 @@ impl ImageSource {
             });
         }
         self.copy(gpu, pixels, image)?;
-        Ok(gpu.write(&self.labels.whole(), labels)?)
+        self.label(gpu, labels, weights)
     }
 
     fn allocate(
@@ -138,7 +156,7 @@ impl ImageSource {
         }
         let shards = shards(gpu, image, shape.count)?;
         let bytes = shape.count as u64 * 4;
-        let (labels, order) = (gpu.buffer("labels", bytes)?, gpu.buffer("order", bytes)?);
+        let (labels, order) = (gpu.buffer("labels", 2 * bytes)?, gpu.buffer("order", bytes)?);
         let source = Self { shape, format, shards, labels, order, largest };
         source.set_order(gpu, &(0..shape.count as u32).collect::<Vec<_>>())?;
         Ok(source)

@@ -62,7 +62,7 @@ pub use reference::Data;
 pub use resize::ResizeBilinear;
 pub use resize_pillow::ResizePillow;
 pub use sgd::{SgdMomentumUpdate, SgdUpdate};
-pub use softmax::SoftmaxCrossEntropy;
+pub use softmax::{SoftmaxCrossEntropy, label_words};
 pub use task::{ConvPass, ConvTask, Way, task_key, ways_of};
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
 pub use winograd::{Tile, WinogradBackwardData, WinogradForward};

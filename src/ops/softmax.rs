@@ -5,11 +5,11 @@ use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
 use crate::shape::{Layout, padded};
 
-/// For each image `(loss, hit)` and `dlogits = (softmax(logits) - target) * loss_scale`, where the label
-/// is `labels[order[sample_base + i]]`, the target `(1 - label_smoothing) onehot(label) +
+/// For each image `(loss, hit)` and `dlogits = (softmax(logits) - target) * weight * loss_scale`, where
+/// label and weight are those of image `order[sample_base + i]`, the target `(1 - label_smoothing) onehot(label) +
 /// label_smoothing / classes` (Szegedy et al., arXiv:1512.00567, section 7; PyTorch's
-/// `CrossEntropyLoss`), the loss the cross-entropy with it, and a hit is 1 if the first of the largest
-/// logits is the label's.
+/// `CrossEntropyLoss`), the loss `weight` times the cross-entropy with it, and a hit is 1 if the first of
+/// the largest logits is the label's.
 #[derive(Debug, Clone, Copy)]
 pub struct SoftmaxCrossEntropy {
     /// Classes: columns of the logits.
@@ -20,6 +20,11 @@ pub struct SoftmaxCrossEntropy {
     pub labels: usize,
 }
 
+/// An image's label and its weight in the loss, as [`SoftmaxCrossEntropy`] reads them.
+pub fn label_words(label: u32, weight: f32) -> [u32; 2] {
+    [label, weight.to_bits()]
+}
+
 impl Op for SoftmaxCrossEntropy {
     fn name(&self) -> &'static str {
         "softmax_cross_entropy"
@@ -28,7 +33,7 @@ impl Op for SoftmaxCrossEntropy {
     fn bindings(&self) -> Vec<Binding> {
         vec![
             Binding::words("order", Layout::Words(self.samples), Access::Read),
-            Binding::words("labels", Layout::Words(self.labels), Access::Read),
+            Binding::words("labels", Layout::Words(2 * self.labels), Access::Read),
             Binding::quads("logits", Layout::Rows(self.classes), Access::Read),
             Binding::quads("dlogits", Layout::Rows(self.classes), Access::Write),
             Binding::quads("outcome", Layout::Rows(2), Access::Write),
@@ -57,7 +62,8 @@ impl Op for SoftmaxCrossEntropy {
         let scale = f64::from(step.loss_scale);
         for n in 0..step.images as usize {
             let sample = order.words()[step.sample_base as usize + n] as usize;
-            let label = labels.words()[sample] as usize;
+            let label = labels.words()[2 * sample] as usize;
+            let weight = f64::from(f32::from_bits(labels.words()[2 * sample + 1]));
             let row = n * padded(self.classes);
             let first_larger =
                 |best, k| if logits[row + k] > logits[row + best] { k } else { best };
@@ -69,10 +75,10 @@ impl Op for SoftmaxCrossEntropy {
             for k in 0..self.classes {
                 let own = if k == label { 1.0 } else { 0.0 };
                 let target = (1.0 - spread) * own + spread / classes;
-                dlogits[row + k] = (shifted(k).exp() / sum - target) * scale;
+                dlogits[row + k] = (shifted(k).exp() / sum - target) * weight * scale;
                 loss += target * (sum.ln() - shifted(k));
             }
-            outcome[n * 4] = loss;
+            outcome[n * 4] = weight * loss;
             outcome[n * 4 + 1] = if best == label { 1.0 } else { 0.0 };
         }
     }
@@ -85,11 +91,17 @@ impl Op for SoftmaxCrossEntropy {
     /// Labels in range. Logits of the size of an odd image's are large enough to overflow `exp`,
     /// those of every third image have ties.
     fn input(&self, name: &str, step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
-        let mut below = |bound: usize| (random() * bound as f64) as u32;
+        let below =
+            |bound: usize, random: &mut dyn FnMut() -> f64| (random() * bound as f64) as u32;
         let layout = Layout::Rows(self.classes);
         match name {
-            "order" => Some(Data::U((0..self.samples).map(|_| below(self.labels)).collect())),
-            "labels" => Some(Data::U((0..self.labels).map(|_| below(self.classes)).collect())),
+            "order" => {
+                Some(Data::U((0..self.samples).map(|_| below(self.labels, random)).collect()))
+            }
+            "labels" => {
+                let label = |_| label_words(below(self.classes, random), 2.0 * random() as f32);
+                Some(Data::U((0..self.labels).flat_map(label).collect()))
+            }
             "logits" => {
                 let logit = |i: usize| {
                     let value = 2.0 * random() - 1.0;
@@ -125,7 +137,7 @@ mod tests {
         let step = Step { images: 2, label_smoothing: 0.1, ..Step::default() };
         let mut buffers = [
             Data::U(vec![0, 1]),
-            Data::U(vec![1, 0]),
+            Data::U([label_words(1, 1.0), label_words(0, 1.0)].concat()),
             Data::F(vec![1.0, 2.0, -0.5, 0.0, 0.25, 0.0, 3.0, 0.0]),
             Data::F(vec![0.0; 8]),
             Data::F(vec![0.0; 8]),

@@ -47,6 +47,8 @@ impl Feed<'_> {
 pub(super) struct Pump {
     pub program: Program,
     streamed: Option<Streamed>,
+    /// What an image of each class weighs in the loss; empty for 1.
+    weights: Vec<f32>,
 }
 
 /// A set that is read batch by batch, and the order of its images.
@@ -74,24 +76,29 @@ impl Pump {
         pass: Pass,
         feed: Feed<'_>,
         filter: ResizeFilter,
-        which: &'static str,
+        (which, weights): (&'static str, &[f32]),
     ) -> Result<Self, TrainError> {
         if feed.images() == 0 {
             return Err(TrainError::NoImages { which });
         }
         let (source, streamed) = match feed {
-            Feed::Whole(split) => (upload(network.gpu(), split, filter)?, None),
+            Feed::Whole(split) => {
+                let source = upload(network.gpu(), split, filter)?;
+                source.label(network.gpu(), &split.labels, weights)?;
+                (source, None)
+            }
             Feed::Batches(set) => {
                 let order = (0..set.len() as u32).collect();
                 (room(network, &*set, filter)?, Some(Streamed { set, order }))
             }
         };
-        Ok(Self { program: network.bind(pass, Arc::new(source))?, streamed })
+        let (program, weights) = (network.bind(pass, Arc::new(source))?, weights.to_vec());
+        Ok(Self { program, streamed, weights })
     }
 
     /// A program bound to a set on the device.
     pub fn resident(program: Program) -> Self {
-        Self { program, streamed: None }
+        Self { program, streamed: None, weights: Vec::new() }
     }
 
     /// Images of the set.
@@ -141,7 +148,7 @@ impl Pump {
         };
         let mut batches = Prefetch::start(Arc::clone(set), order.clone(), batch);
         while let Some(read) = batches.next()? {
-            self.program.source().write(gpu, &read.pixels, &read.labels)?;
+            self.program.source().write(gpu, &read.pixels, &read.labels, &self.weights)?;
             run(Ready { first: 0, count: read.labels.len(), waited: batches.waited() })?;
         }
         Ok(())

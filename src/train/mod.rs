@@ -30,5 +30,5 @@ pub use run_folder::RunFolder;
 pub use schedule::{Course, Curve, Schedule};
 pub use sheet::{Tile, write_sheet};
 pub use step_log::StepLog;
-pub use trainer::{Metrics, Trainer, gradients, logits, logits_of};
+pub use trainer::{Metrics, Trainer, TrainerOptions, gradients, logits, logits_of};
 pub use tuned::{TunedCache, TunedError, recorded_choices};

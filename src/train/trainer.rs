@@ -40,6 +40,17 @@ impl Metrics {
     }
 }
 
+/// How a network sees its images.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainerOptions {
+    /// How images are resized.
+    pub filter: ResizeFilter,
+    /// What an image of each class weighs in the loss it is trained with; empty for 1. The loss of a
+    /// batch is the sum over its images divided by their number, whatever they weigh. It is tested with
+    /// a weight of 1.
+    pub class_weights: Vec<f32>,
+}
+
 /// A network bound to a set to train with and a set to test with.
 #[derive(Debug)]
 pub struct Trainer {
@@ -52,28 +63,30 @@ impl Trainer {
     /// Binds a network to both sets. Images are resized bilinearly.
     ///
     /// # Errors
-    /// As [`Trainer::with_filter`].
+    /// As [`Trainer::with_options`].
     pub fn new<'a>(
         network: Network,
         train: impl Into<Feed<'a>>,
         test: impl Into<Feed<'a>>,
     ) -> Result<Self, TrainError> {
-        Self::with_filter(network, train, test, ResizeFilter::Bilinear)
+        Self::with_options(network, train, test, &TrainerOptions::default())
     }
 
-    /// Binds a network to both sets, and says how it resizes their images.
+    /// Binds a network to both sets.
     ///
     /// # Errors
     /// [`TrainError::NoImages`] of an empty set; [`TrainError::Graph`] if the images are no input
     /// of the network, or memory is short.
-    pub fn with_filter<'a>(
+    pub fn with_options<'a>(
         network: Network,
         train: impl Into<Feed<'a>>,
         test: impl Into<Feed<'a>>,
-        filter: ResizeFilter,
+        options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
-        let train = Pump::new(&network, Pass::Train, train.into(), filter, "train")?;
-        let test = Pump::new(&network, Pass::Infer, test.into(), filter, "test")?;
+        let TrainerOptions { filter, class_weights } = options;
+        let weighed = ("train", class_weights.as_slice());
+        let train = Pump::new(&network, Pass::Train, train.into(), *filter, weighed)?;
+        let test = Pump::new(&network, Pass::Infer, test.into(), *filter, ("test", &[]))?;
         Ok(Self { network, train, test })
     }
 
@@ -193,14 +206,15 @@ fn metrics(values: &[f32]) -> Metrics {
 /// of images done, each time there are more.
 ///
 /// # Errors
-/// [`TrainError`] as [`Trainer::with_filter`].
+/// [`TrainError`] as [`Trainer::with_options`].
 pub fn logits<'a>(
     network: &Network,
     feed: impl Into<Feed<'a>>,
     filter: ResizeFilter,
     seen: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    rows(network, &Pump::new(network, Pass::Infer, feed.into(), filter, "input")?, seen)
+    let unweighed = ("input", &[][..]);
+    rows(network, &Pump::new(network, Pass::Infer, feed.into(), filter, unweighed)?, seen)
 }
 
 /// The logits of all images of a set on the network's device, as [`logits`].

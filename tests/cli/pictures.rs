@@ -101,6 +101,8 @@ fn a_folder_of_pictures_is_trained_measured_and_used() {
     let config: toml::Table = fs::read_to_string(run.join("config.toml")).unwrap().parse().unwrap();
     assert_eq!(config["data"]["set"].as_str(), Some("pictures"));
     assert_eq!(config["data"]["channels"].as_integer(), Some(3));
+    assert_eq!(config["data"]["fit"].as_str(), Some("crop"));
+    assert_eq!(config["data"]["val"].as_float(), Some(0.2));
 
     // The same pictures are measured by the same flags.
     let (data, adapter) = (album.pictures(), chosen_adapter());
@@ -125,6 +127,29 @@ fn a_folder_of_pictures_is_trained_measured_and_used() {
     let flags = ["predict", text(&run), text(&new), "--json"];
     let said: Value = serde_json::from_str(&succeeds(&on_adapter(&flags, &adapter))).unwrap();
     assert_eq!(said[0]["classes"][0]["name"], "disc", "{said}");
+
+    // A folder, in which what is no picture is passed over, as a table.
+    album.add("new/more", 0, 301);
+    fs::write(album.path("new/broken.png"), "no picture").unwrap();
+    let folder = album.path("new");
+    let flags = ["predict", text(&run), text(&folder), "--csv", "--top", "2"];
+    let ended = end(&mut program(&on_adapter(&flags, &adapter)));
+    assert!(ended.stderr.contains("broken.png: is no PNG"), "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (5, "file,rank,class,probability"), "{ended:?}");
+    assert!(lines[1].contains("203.") && lines[1].contains(",1,disc,"), "{ended:?}");
+    assert!(lines[3].contains("301.") && lines[3].contains(",1,bars,"), "{ended:?}");
+    // Named itself, it has to be one.
+    let broken = album.path("new/broken.png");
+    let flags = ["predict", text(&run), text(&new), text(&broken)];
+    fails_as(&mut program(&on_adapter(&flags, &adapter)), 1, &["cannot read", "broken.png"]);
+
+    // On the standard input.
+    let mut command = program(&on_adapter(&["predict", text(&run), "-"], &adapter));
+    let ended = end(command.stdin(fs::File::open(&new).unwrap()));
+    assert!(ended.stdout.starts_with("-: disc "), "{ended:?}");
+    let ended = end(program(&["predict", text(&run), "-"]).stdin(std::process::Stdio::null()));
+    assert!(ended.code == 1 && ended.stderr.contains("is empty"), "{ended:?}");
 }
 
 #[test]
@@ -157,10 +182,22 @@ fn pictures_read_ahead_or_kept_give_the_same_model() {
     fs::write(&cache, "something else").unwrap();
     let ended = album.train("damaged", &["--cache", text(&cache)]);
     assert!(ended.code == 1 && ended.stderr.contains("no cache of pictures"), "{ended:?}");
+    // Rare classes may weigh more; so does it either way.
+    for bars in fs::read_dir(album.path("pictures/bars")).unwrap().skip(5) {
+        fs::remove_file(bars.unwrap().path()).unwrap();
+    }
+    album.trained("uneven", &["--epochs", "2"]);
+    album.trained("balanced", &["--epochs", "2", "--balance"]);
+    album.trained("balanced ahead", &["--epochs", "2", "--balance", "--in-memory", "0"]);
+    assert!(model("balanced") == model("balanced ahead"));
+    assert!(model("balanced") != model("uneven"));
     // Fewer than a batch, one channel, the whole picture.
     let more = ["--epochs", "1", "--in-memory", "0", "--limit", "7", "--channels", "1"];
     let printed = album.trained("few", &[&more[..], &["--fit", "stretch"]].concat());
     assert!(printed.contains("7 of the train images are used"), "{printed}");
+    let config = fs::read_to_string(album.path("balanced/config.toml")).unwrap();
+    let config: toml::Table = config.parse().unwrap();
+    assert_eq!(config["data"]["balance"].as_bool(), Some(true));
 }
 
 #[test]

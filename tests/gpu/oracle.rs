@@ -270,7 +270,7 @@ fn cross_entropy(kernels: &Kernels, logits: &[f64], labels: &[f64]) -> (Vec<[f64
     let words = |values: Vec<u32>| Data::U(values);
     let given = [
         words((0..images as u32).collect()),
-        words(labels.iter().map(|&label| label as u32).collect()),
+        words(labels.iter().flat_map(|&label| ops::label_words(label as u32, 1.0)).collect()),
         Data::F(stored),
         Data::F(vec![f64::NAN; 12 * images]),
         Data::F(vec![f64::NAN; 4 * images]),

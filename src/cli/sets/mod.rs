@@ -10,7 +10,7 @@ use vgg_wgpu::data::{self, BadPicture, Dataset, Found, ImageSet, PictureForm, Sp
 use vgg_wgpu::train::Feed;
 
 use super::common::say;
-pub use args::SetArgs;
+pub use args::{FitArg, SetArgs};
 
 /// Bad pictures that are named on the terminal.
 const NAMED: usize = 10;
@@ -69,6 +69,8 @@ pub struct Sets {
     pub test: Images,
     /// Images there are to train with, of which `train` may be a part.
     pub offered: usize,
+    /// How pictures became images; of the IDX files none.
+    pub form: Option<PictureForm>,
     /// Pictures that were passed over.
     pub bad: Vec<BadPicture>,
 }
@@ -119,7 +121,7 @@ impl Opened {
                 };
                 let (train, test) = (Images::Whole(train), Images::Whole(test));
                 let (source, bad) = (source.to_string(), Vec::new());
-                return Ok(Sets { name, source, train, test, offered, bad });
+                return Ok(Sets { name, source, train, test, offered, form: None, bad });
             }
             Self::Pictures(found) => found,
         };
@@ -140,7 +142,8 @@ impl Opened {
             .map_err(|images| anyhow!("{} parts of 2 were read", images.len()))?;
         // Those that cannot be read are not offered; of more than were wanted it is not known.
         let offered = if limit < offered { offered } else { train.len() };
-        Ok(Sets { name: found.name, source, train, test, offered, bad })
+        let (name, form) = (found.name, Some(form));
+        Ok(Sets { name, source, train, test, offered, form, bad })
     }
 }
 
