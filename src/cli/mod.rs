@@ -11,6 +11,7 @@ mod fetch;
 mod gradients;
 mod import;
 mod infer;
+mod keep;
 mod model;
 mod network;
 mod plan;
@@ -47,7 +48,7 @@ pub struct Cli {
 enum Command {
     // A script's flags can be overridden by those that a person adds.
     #[command(args_override_self = true)]
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
     Plan(plan::PlanArgs),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{Network, NetworkOptions, ResizeFilter};
-use vgg_wgpu::train::{self, Feed};
+use vgg_wgpu::train::{self, CHECKPOINT, Feed};
 use vgg_wgpu::weights::{ImportOptions, Model, Origin, Recognised, import};
 
 use super::common::MemoryArgs;
@@ -20,9 +20,14 @@ use super::tuned::{from_cache, in_use};
 /// Images in a batch of inference, where they fit.
 const BATCH: usize = 128;
 
-/// The model file of a path that may be a run folder.
+/// The model file of a path that may be a run folder; of a run without an epoch its checkpoint.
 pub fn file(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() }
+    let [model, checkpoint] = ["model.safetensors", CHECKPOINT].map(|name| path.join(name));
+    match path.is_dir() {
+        true if !model.exists() && checkpoint.exists() => checkpoint,
+        true => model,
+        false => path.to_owned(),
+    }
 }
 
 /// Reads a model of this program, or weights in any other form that `import` reads.

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::train::history::{EpochRecord, loss_text};
-use vgg_wgpu::train::{Observer, Phase, Progress, RunFolder, StepLog, TrainError, Trainer};
+use vgg_wgpu::train::{
+    FitOptions, Next, Observer, Phase, Progress, Reached, RunFolder, StepLog, TrainError, Trainer,
+};
 
 use super::common::{OutputError, say};
+use super::keep::{Ending, Keeper};
 
 /// Without a terminal a line is printed at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -17,6 +20,7 @@ pub struct Display {
     folder: RunFolder,
     steps: Option<StepLog>,
     epochs: u32,
+    keeper: Keeper,
     bar: ProgressBar,
     terminal: bool,
     last_line: Instant,
@@ -33,20 +37,23 @@ impl Display {
         folder: RunFolder,
         steps: Option<StepLog>,
         epochs: u32,
+        keeper: Keeper,
     ) -> Result<Self, OutputError> {
         let bar = ProgressBar::no_length().with_style(style());
         let terminal = !bar.is_hidden();
         say("epoch  train loss  train acc  val loss  val acc  seconds  images/s")?;
         let (last_line, outcome) = (Instant::now(), Ok(()));
         let trained = [(0.0, 0.0); 2];
-        Ok(Self { folder, steps, epochs, bar, terminal, last_line, trained, outcome })
+        Ok(Self { folder, steps, epochs, keeper, bar, terminal, last_line, trained, outcome })
     }
 
-    /// Removes the bar. The share of the time in training that the host waited for images.
-    pub fn finish(self) -> Result<f64, OutputError> {
+    /// Removes the bar. The share of the time in training that the host waited for images, and why the
+    /// run ended where it ended early.
+    pub fn finish(self) -> Result<(f64, Option<Ending>), OutputError> {
         self.bar.finish_and_clear();
         let [before, last] = self.trained;
-        self.outcome.map(|()| share(before.1 + last.1, before.0 + last.0))
+        let waited = share(before.1 + last.1, before.0 + last.0);
+        self.outcome.map(|()| (waited, self.keeper.ending))
     }
 
     fn line(&mut self, line: &str) {
@@ -110,7 +117,23 @@ impl Observer for Display {
         self.last_line = Instant::now();
         let [before, last] = self.trained;
         self.trained = [(before.0 + last.0, before.1 + last.1), (0.0, 0.0)];
+        self.keeper.epoch();
         self.folder.epoch(trainer, record)
+    }
+
+    fn next(&mut self) -> Next {
+        self.keeper.next()
+    }
+
+    fn save(
+        &mut self,
+        trainer: &Trainer,
+        options: &FitOptions,
+        reached: &Reached,
+    ) -> Result<(), TrainError> {
+        self.folder.save(trainer, options, reached)?;
+        self.keeper.kept();
+        Ok(())
     }
 }
 

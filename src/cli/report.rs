@@ -10,6 +10,7 @@ use vgg_wgpu::ops::VerifyError;
 use vgg_wgpu::train::TrainError;
 
 use super::common::OutputError;
+use super::keep::{INTERRUPTED, Interrupted};
 
 /// Writes an error with its causes to the standard error, and a hint where a person can act. A
 /// reader of the standard output that went away (`vgg-wgpu adapters | head -1`) is no failure.
@@ -17,6 +18,9 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     let closed = |output: &OutputError| output.0.kind() == io::ErrorKind::BrokenPipe;
     if error.downcast_ref().is_some_and(closed) {
         return ExitCode::SUCCESS;
+    }
+    if error.is::<Interrupted>() {
+        return ExitCode::from(INTERRUPTED);
     }
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1).map(ToString::to_string) {

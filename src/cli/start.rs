@@ -9,8 +9,8 @@ use clap::ValueEnum as _;
 use serde::{Serialize, Serializer};
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{Architecture, Network};
-use vgg_wgpu::train::{self, Card};
-use vgg_wgpu::weights::{ImportOptions, Model, Origin};
+use vgg_wgpu::train::{self, CHECKPOINT, Card, Checkpoint, RunState};
+use vgg_wgpu::weights::{Description, ImportOptions, Model, Origin};
 
 use super::common::say;
 use super::model;
@@ -30,7 +30,9 @@ impl FromStr for InitFrom {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let drawn = InitArg::from_str(text, true).map(Self::Drawn);
-        let file = || Path::new(text).exists().then(|| Self::File(PathBuf::from(text)));
+        // A file that is not there is told of when it is read; a run that goes on does not read it.
+        let is_path = text.contains(['/', '\\', '.']) || Path::new(text).exists();
+        let file = || is_path.then(|| Self::File(PathBuf::from(text)));
         drawn.ok().or_else(file).ok_or_else(|| "neither xavier nor kaiming nor a file".to_owned())
     }
 }
@@ -60,44 +62,38 @@ pub struct Start {
 enum Weights {
     Drawn(InitArg),
     Read(Box<Model>),
+    Kept(Box<Checkpoint>),
 }
 
 impl Start {
     /// Reads what `args` name, and checks that it fits the images.
     pub fn new(args: &TrainArgs, opened: &Opened) -> Result<Self> {
-        let classes = opened.classes().len();
-        let path = match &args.learning.init {
-            InitFrom::File(path) => path,
-            InitFrom::Drawn(init) => {
-                let channels = opened.channels(args.channels)?;
-                let architecture = args.network.architecture(channels, classes)?;
-                return Ok(Self { architecture, weights: Weights::Drawn(*init) });
+        let network = &args.network;
+        // A run that was stopped before it was kept begins again.
+        let checkpoint = args.keep.resume.as_ref().map(|run| run.join(CHECKPOINT));
+        let checkpoint = checkpoint.filter(|file| file.exists());
+        let weights = match (checkpoint, &args.learning.init) {
+            (Some(file), _) => Weights::Kept(Box::new(Checkpoint::read(&file)?)),
+            (None, InitFrom::Drawn(init)) => Weights::Drawn(*init),
+            (None, InitFrom::File(path)) => {
+                let (resize, head) = (network.resize, network.head.map(Into::into));
+                let options = ImportOptions { resize, head, ..ImportOptions::default() };
+                Weights::Read(Box::new(model::read(path, &options)?.model))
             }
         };
-        let (resize, head) = (args.network.resize, args.network.head.map(Into::into));
-        let options = ImportOptions { resize, head, ..ImportOptions::default() };
-        let recognised = model::read(path, &options)?;
-        let mut weights = recognised.model;
-        if let Some(dropout) = args.network.dropout {
-            weights.description.dropout = dropout;
-        }
-        let architecture = train::architecture_of(&weights.description)?;
-        let (found, inputs) = (architecture.classes(), architecture.input().channels);
-        let file = path.display();
-        // Pictures are given the channels that the weights were learnt with.
-        let channels = opened.channels(args.channels.or(Some(inputs)))?;
-        ensure!(inputs == channels, "{file} reads {inputs} channels, the images have {channels}");
-        ensure!(
-            found == classes,
-            "{file} tells {found} classes apart, the images {classes}; `vgg-wgpu import {file} \
-             --classes {classes}` gives it a new last layer"
-        );
-        if args.network.arch.is_some() || args.network.ratio.is_some() {
-            let asked = args.network.architecture(channels, classes)?;
-            let (asked, found) = (asked.to_string(), architecture.to_string());
-            ensure!(asked == found, "{file} is a network of {found}, not {asked}");
-        }
-        Ok(Self { architecture, weights: Weights::Read(Box::new(weights)) })
+        let (description, file) = match &weights {
+            Weights::Drawn(_) => {
+                let channels = opened.channels(args.channels)?;
+                let architecture = network.architecture(channels, opened.classes().len())?;
+                return Ok(Self { architecture, weights });
+            }
+            Weights::Read(model) => (&model.description, args.learning.init.to_string()),
+            Weights::Kept(kept) => (&kept.model.description, "the run".to_owned()),
+        };
+        let dropout = network.dropout.unwrap_or(description.dropout);
+        let architecture = train::architecture_of(&Description { dropout, ..description.clone() })?;
+        check(&architecture, &file, args, opened)?;
+        Ok(Self { architecture, weights })
     }
 
     /// Sets the weights of the network.
@@ -110,29 +106,65 @@ impl Start {
                 train::load(network, model)?;
                 say(format!("weights   {}", args.learning.init))?;
             }
+            Weights::Kept(kept) => kept.restore(network)?,
         }
         Ok(())
+    }
+
+    /// What the run that goes on was doing; of one that begins nothing.
+    pub fn kept(&self) -> Option<&RunState> {
+        match &self.weights {
+            Weights::Kept(kept) => Some(&kept.run),
+            Weights::Drawn(_) | Weights::Read(_) => None,
+        }
     }
 
     /// The pixels that the shorter side of a picture is given before the middle is cut out, where
     /// weights were learnt so.
     pub fn shorter(&self) -> Option<usize> {
-        match &self.weights {
-            Weights::Drawn(_) => None,
-            Weights::Read(model) => model.description.preprocessing.resize,
-        }
+        self.description().and_then(|description| description.preprocessing.resize)
     }
 
     /// What the model of the run tells of itself; `shorter`: how pictures are to be resized for it.
     pub fn card(&self, classes: &[String], shorter: Option<usize>, facts: &AdapterFacts) -> Card {
-        let description = match &self.weights {
-            Weights::Drawn(_) => None,
-            Weights::Read(model) => Some(&model.description),
-        };
-        let before = description.and_then(|description| description.origin.clone());
+        let before = self.description().and_then(|description| description.origin.clone());
         let imported_from = before.and_then(|origin| origin.imported_from);
         let adapter = Some(facts.name.clone());
         let origin = model::signed(Origin { adapter, imported_from, ..Origin::default() });
         Card { classes: classes.to_vec(), resize: shorter, origin: Some(origin) }
     }
+
+    fn description(&self) -> Option<&Description> {
+        match &self.weights {
+            Weights::Drawn(_) => None,
+            Weights::Read(model) => Some(&model.description),
+            Weights::Kept(kept) => Some(&kept.model.description),
+        }
+    }
+}
+
+/// Fails unless the network of `file` fits the images, and is the one that flags ask for.
+fn check(architecture: &Architecture, file: &str, args: &TrainArgs, opened: &Opened) -> Result<()> {
+    let (found, input) = (architecture.classes(), architecture.input());
+    let classes = opened.classes().len();
+    // Pictures are given the channels that the weights were learnt with.
+    let channels = opened.channels(args.channels.or(Some(input.channels)))?;
+    ensure!(
+        input.channels == channels,
+        "{file} reads {} channels, the images have {channels}",
+        input.channels
+    );
+    ensure!(
+        found == classes,
+        "{file} tells {found} classes apart, the images {classes}; `vgg-wgpu import {file} \
+         --classes {classes}` gives it a new last layer"
+    );
+    if args.network.arch.is_some() || args.network.ratio.is_some() {
+        let asked = args.network.architecture(channels, classes)?;
+        let (asked, found) = (asked.to_string(), architecture.to_string());
+        ensure!(asked == found, "{file} is a network of {found}, not {asked}");
+    }
+    let (resize, height) = (args.network.resize.unwrap_or(input.height), input.height);
+    ensure!(resize == height, "{file} reads images of {height} px, not {resize}");
+    Ok(())
 }

@@ -8,20 +8,25 @@ use serde::Serialize;
 use vgg_wgpu::data::BadPicture;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
-use vgg_wgpu::train::{Curve, FitOptions, RunFolder, Schedule, StepLog, Trainer, TrainerOptions};
+use vgg_wgpu::train::history::History;
+use vgg_wgpu::train::{
+    CHECKPOINT, Curve, FitOptions, RunFolder, RunState, Schedule, StepLog, Trainer, TrainerOptions,
+};
 
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
+use super::keep::{Ending, Interrupted, KeepArgs, Keeper, end_after_a_step};
 use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
 use super::progress::Display;
-use super::run_config::Config;
+use super::run_config::{Config, name_of};
 use super::sets::{SetArgs, say_bad};
 use super::start::{InitFrom, Start};
 use super::tuned::TuningArgs;
 
 /// Train a network; the defaults are those of "Dive into Deep Learning" 7.2
 ///
-/// Writes config.toml, history.csv, curves.svg, curves.png and model.safetensors to the run folder,
-/// up to date after each epoch.
+/// Writes config.toml, history.csv, curves.svg, curves.png and the weights of the last epoch
+/// (model.safetensors) and of the best one (best.safetensors) to the run folder, up to date after each
+/// epoch. Ctrl-C keeps the run after the step it is in; --resume goes on with it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vgg-wgpu train --arch vgg11 --ratio 4 --resize 32 --batch 64 --epochs 4 \
@@ -55,6 +60,8 @@ pub struct TrainArgs {
     pub(super) memory: MemoryArgs,
     #[command(flatten)]
     tuning: TuningArgs,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
     /// Run folder [default: runs/NAME]
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     out: Option<PathBuf>,
@@ -114,7 +121,7 @@ pub(super) struct LearningArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     freeze: Option<FreezeArg>,
     /// Seed of weights, order of images and dropout masks
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(super) seed: u64,
 }
 
@@ -138,9 +145,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let classes = opened.classes().to_vec();
     let start = Start::new(args, &opened)?;
     let (name, path) = args.place()?;
+    let learning = &args.learning;
+    let reached = start.kept().map(|run| run.reached.clone()).unwrap_or_default();
+    if reached.epoch() > learning.epochs {
+        let (epochs, path) = (reached.epoch() - 1, path.display());
+        return Ok(say(format!("{path} has all of its {epochs} epochs; --epochs N goes on to N"))?);
+    }
     let gpu = args.adapter.open()?;
     say(format!("adapter   {}", gpu.facts()))?;
-    let learning = &args.learning;
     let order = (learning.seed, !args.no_shuffle);
     let form = args.sets.form(start.architecture.input(), start.shorter());
     let shorter = if opened.are_pictures() { form.shorter } else { start.shorter() };
@@ -161,7 +173,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;
-    let options = args.tuning.apply(&start.architecture, options, &gpu)?;
+    let options = match start.kept() {
+        Some(run) => as_before(run, options),
+        None => args.tuning.apply(&start.architecture, options, &gpu)?,
+    };
     let network = Network::new(Arc::clone(&gpu), start.architecture.clone(), options)?;
     say(network_line(&network, batch))?;
     start.fill(&network, args)?;
@@ -171,50 +186,108 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     };
     let how = TrainerOptions { filter: args.resize_filter.into(), class_weights };
     let mut trainer = Trainer::with_options(network, sets.train.feed(), sets.test.feed(), &how)?;
+    let fit = args.fit();
 
     let config = toml::to_string(&Config::of(args, &name, &sets, &trainer, gpu.facts()))?;
     let card = start.card(&classes, shorter, gpu.facts());
-    let folder = RunFolder::create(&path, &config, &name, card)?;
-    write_bad(&path, &sets.bad)?;
-    let steps = args.log_steps.as_deref().map(StepLog::create).transpose()?;
-    say(format!("run       {}\n", path.display()))?;
-    let mut display = Display::new(folder, steps, learning.epochs)?;
-    let fit = FitOptions {
-        epochs: learning.epochs,
-        batch: learning.batch,
-        learning_rate: learning.lr,
-        schedule: learning.schedule(),
-        momentum: learning.momentum,
-        weight_decay: learning.weight_decay,
-        label_smoothing: learning.label_smoothing,
-        patience: learning.patience,
-        seed: learning.seed,
-        shuffle: !args.no_shuffle,
+    if let Some(run) = start.kept() {
+        run.check(&trainer, &fit)?;
+        say_going_on(run, &trainer)?;
+    }
+    let folder = match &args.keep.resume {
+        Some(_) => RunFolder::resume(&path, &config, &name, card, &reached.history)?,
+        None => RunFolder::create(&path, &config, &name, card)?,
     };
-    let outcome = trainer.fit(&fit, &mut display);
-    let waited = display.finish()?;
-    let history = outcome.with_context(|| kept(&path))?;
-    let (epochs, wanted) = (history.epochs.len() as u32, learning.epochs);
-    if let (Some(patience), true) = (learning.patience, epochs < wanted) {
-        say(format!(
-            "\nended after {epochs} epochs of {wanted}: the validation loss did not fall for {patience}"
-        ))?;
-    }
+    write_bad(&path, &sets.bad)?;
+    let log = |path: &PathBuf| match start.kept() {
+        Some(run) => StepLog::resume(path, trainer.step(&fit, &run.reached)),
+        None => StepLog::create(path),
+    };
+    let steps = args.log_steps.as_ref().map(log).transpose()?;
+    say(format!("run       {}\n", path.display()))?;
+    let mut display = Display::new(folder, steps, learning.epochs, Keeper::new(&args.keep))?;
+    end_after_a_step()?;
+    let outcome = trainer.fit_from(&fit, reached, &mut display);
+    let (waited, ending) = display.finish()?;
+    let history = outcome.with_context(|| failed(&path))?;
+    args.say_results(&path, &history)?;
     if trainer.is_streamed() {
-        say(format!("\nwaiting   {:.1} % of the time in training for pictures", 100.0 * waited))?;
+        say(format!("waiting   {:.1} % of the time in training for pictures", 100.0 * waited))?;
     }
-    if let Some(diagnosis) = diagnose(&history, classes.len()) {
+    if let (None, Some(diagnosis)) = (ending, diagnose(&history, classes.len())) {
         say(format!("\n{diagnosis}"))?;
     }
-    say(format!("\nmodel     {}", path.join("model.safetensors").display()))?;
-    say(format!("history   {}", path.join("history.csv").display()))?;
-    say(format!("curves    {}", path.join("curves.png").display()))?;
+    if let Some(ending) = ending {
+        let (epoch, path) = (history.epochs.len() + 1, path.display());
+        say(format!("\nended     in epoch {epoch}; `vgg-wgpu train --resume {path}` goes on"))?;
+        ensure!(ending != Ending::Interrupted, Interrupted);
+    }
+    Ok(())
+}
+
+/// `options` with the kernels and the micro-batches of a run, unless flags ask for others.
+fn as_before(run: &RunState, options: NetworkOptions) -> NetworkOptions {
+    let micro_batch = options.micro_batch.or(Some(run.micro_batch));
+    NetworkOptions { micro_batch, choices: run.choices(), ..options }
+}
+
+/// Tells from where a run goes on.
+fn say_going_on(run: &RunState, trainer: &Trainer) -> Result<()> {
+    let reached = &run.reached;
+    let (epoch, images) = (reached.epoch(), reached.so_far.images);
+    say(format!("goes on   in epoch {epoch}, after {} images of it", count(images)))?;
+    let now = RunState::of(trainer, &run.options, reached).adapter;
+    if run.adapter != now {
+        let before = &run.adapter;
+        say(format!("          the run was on {before}: from here on its last bits may differ"))?;
+    }
     Ok(())
 }
 
 impl TrainArgs {
+    fn fit(&self) -> FitOptions {
+        let learning = &self.learning;
+        FitOptions {
+            epochs: learning.epochs,
+            batch: learning.batch,
+            learning_rate: learning.lr,
+            schedule: learning.schedule(),
+            momentum: learning.momentum,
+            weight_decay: learning.weight_decay,
+            label_smoothing: learning.label_smoothing,
+            patience: learning.patience,
+            seed: learning.seed,
+            shuffle: !self.no_shuffle,
+        }
+    }
+
+    /// What the run left, and whether it ended early by itself.
+    fn say_results(&self, path: &Path, history: &History) -> Result<()> {
+        say("")?;
+        let (epochs, wanted) = (history.epochs.len() as u32, self.learning.epochs);
+        if let Some(patience) = self.fit().stalled(history).filter(|_| epochs < wanted) {
+            say(format!(
+                "ended     after {epochs} epochs of {wanted}: the validation loss did not fall for \
+                 {patience}"
+            ))?;
+        }
+        let Some(best) = history.best() else { return Ok(()) };
+        let file = |name| path.join(name).display().to_string();
+        let (accuracy, epoch) = (best.val_acc, best.epoch);
+        say(format!("model     {}", file("model.safetensors")))?;
+        say(format!(
+            "best      {}: accuracy {accuracy:.4} in epoch {epoch}",
+            file("best.safetensors")
+        ))?;
+        say(format!("history   {}", file("history.csv")))?;
+        Ok(say(format!("curves    {}", file("curves.png")))?)
+    }
+
     /// The run's name and folder.
     fn place(&self) -> Result<(String, PathBuf)> {
+        if let Some(run) = &self.keep.resume {
+            return Ok((name_of(run)?, run.clone()));
+        }
         let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let named = self.name.clone().or_else(|| self.out.as_deref().and_then(last));
         let name = match named {
@@ -270,9 +343,12 @@ fn write_bad(run: &Path, bad: &[BadPicture]) -> Result<()> {
 }
 
 /// What is left of a run that failed.
-fn kept(path: &Path) -> String {
-    match fs::exists(path.join("model.safetensors")) {
-        Ok(true) => format!("the run stopped; {} keeps the epochs before", path.display()),
+fn failed(path: &Path) -> String {
+    let path = path.display();
+    match fs::exists(format!("{path}/{CHECKPOINT}")) {
+        Ok(true) => format!(
+            "the run stopped; `vgg-wgpu train --resume {path}` goes on from what {path} keeps"
+        ),
         _ => "the run stopped in its first epoch".to_owned(),
     }
 }

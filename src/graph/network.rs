@@ -211,6 +211,40 @@ impl Network {
         Ok(range.map(|range| self.gpu().read(&range)).transpose()?)
     }
 
+    /// How many moments the optimiser keeps of each parameter that is trained: 1 with momentum, else 0.
+    pub fn moments(&self) -> usize {
+        usize::from(self.options.train && self.options.momentum)
+    }
+
+    /// What the optimiser keeps for parameter `i`, a tensor stored like the parameter for each of its
+    /// moments: with momentum the velocity; none without it, and of a frozen parameter.
+    ///
+    /// # Errors
+    /// [`GraphError::Gpu`] if the device fails.
+    pub fn read_moments(&self, i: usize) -> Result<Vec<Vec<f32>>, GraphError> {
+        let moments = self.of_weights(&self.velocities, i).into_iter();
+        moments.map(|range| Ok(self.gpu().read(&range)?)).collect()
+    }
+
+    /// Sets what the optimiser keeps for parameter `i` to stored values, as [`Network::read_moments`]
+    /// gives them.
+    ///
+    /// # Errors
+    /// [`GraphError::Length`] of other lengths or another number of tensors, or [`GraphError::Gpu`].
+    pub fn write_moments(&self, i: usize, moments: &[Vec<f32>]) -> Result<(), GraphError> {
+        let ranges = Vec::from_iter(self.of_weights(&self.velocities, i));
+        if ranges.len() != moments.len() {
+            let name = format!("the moments of {}", self.parameters[i].layer);
+            let (expected, found) = (ranges.len(), moments.len());
+            return Err(GraphError::Length { name, expected, found });
+        }
+        for (range, values) in ranges.iter().zip(moments) {
+            check_length(&self.parameters[i], values)?;
+            self.gpu().write(range, values)?;
+        }
+        Ok(())
+    }
+
     /// The batch normalisations in order, with the layout of their running statistics: mean, variance
     /// and number of batches, `(3, padded channels)`.
     pub fn norms(&self) -> &[Parameter] {

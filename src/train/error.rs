@@ -56,6 +56,24 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// A file that holds no run to go on with.
+    #[error("{} holds no run that could go on: {reason}", path.display())]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A run cannot go on in another way than it began.
+    #[error("the run cannot go on: it began with {before} as {what}, and now there is {now}")]
+    OtherRun {
+        /// What differs.
+        what: &'static str,
+        /// As it was.
+        before: String,
+        /// As it is.
+        now: String,
+    },
     /// A file or folder of the run could not be made.
     #[error("cannot create {}", path.display())]
     Create {

@@ -1,6 +1,7 @@
 //! Where a pass takes its images from: the device, which holds the whole set, or the host, which reads
 //! each batch ahead of its step.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::TrainError;
@@ -40,6 +41,19 @@ impl Feed<'_> {
             Self::Batches(set) => set.len(),
         }
     }
+
+    fn fingerprint(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        match self {
+            Self::Whole(split) => {
+                split.labels.iter().for_each(|label| crc.update(&label.to_le_bytes()));
+            }
+            Self::Batches(set) => {
+                (0..set.len()).for_each(|i| crc.update(&set.label(i).to_le_bytes()));
+            }
+        }
+        crc.finalize()
+    }
 }
 
 /// A program with the set it goes through.
@@ -49,6 +63,8 @@ pub(super) struct Pump {
     streamed: Option<Streamed>,
     /// What an image of each class weighs in the loss; empty for 1.
     weights: Vec<f32>,
+    /// Tells sets apart: the CRC-32 of the labels in order.
+    pub fingerprint: u32,
 }
 
 /// A set that is read batch by batch, and the order of its images.
@@ -81,6 +97,7 @@ impl Pump {
         if feed.images() == 0 {
             return Err(TrainError::NoImages { which });
         }
+        let fingerprint = feed.fingerprint();
         let (source, streamed) = match feed {
             Feed::Whole(split) => {
                 let source = upload(network.gpu(), split, filter)?;
@@ -93,12 +110,12 @@ impl Pump {
             }
         };
         let (program, weights) = (network.bind(pass, Arc::new(source))?, weights.to_vec());
-        Ok(Self { program, streamed, weights })
+        Ok(Self { program, streamed, weights, fingerprint })
     }
 
     /// A program bound to a set on the device.
     pub fn resident(program: Program) -> Self {
-        Self { program, streamed: None, weights: Vec::new() }
+        Self { program, streamed: None, weights: Vec::new(), fingerprint: 0 }
     }
 
     /// Images of the set.
@@ -132,24 +149,32 @@ impl Pump {
         Ok(())
     }
 
-    /// Goes through the set in batches, the last one as small as it is. `run` is called for each as soon
-    /// as it is on the device.
+    /// Goes through the set from an image on in batches, the last one as small as it is. `run` is called
+    /// for each as soon as it is on the device, and may break off.
     pub fn each(
         &self,
         gpu: &Gpu,
-        batch: usize,
-        mut run: impl FnMut(Ready) -> Result<(), TrainError>,
+        (from, batch): (usize, usize),
+        mut run: impl FnMut(Ready) -> Result<ControlFlow<()>, TrainError>,
     ) -> Result<(), TrainError> {
+        let images = self.images();
         let Some(Streamed { set, order }) = &self.streamed else {
-            let images = self.images();
-            return (0..images).step_by(batch).try_for_each(|first| {
-                run(Ready { first, count: batch.min(images - first), waited: 0.0 })
-            });
+            for first in (from..images).step_by(batch) {
+                let count = batch.min(images - first);
+                if run(Ready { first, count, waited: 0.0 })?.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
         };
-        let mut batches = Prefetch::start(Arc::clone(set), order.clone(), batch);
+        let order = order[from.min(images)..].to_vec();
+        let mut batches = Prefetch::start(Arc::clone(set), order, batch);
         while let Some(read) = batches.next()? {
             self.program.source().write(gpu, &read.pixels, &read.labels, &self.weights)?;
-            run(Ready { first: 0, count: read.labels.len(), waited: batches.waited() })?;
+            let count = read.labels.len();
+            if run(Ready { first: 0, count, waited: batches.waited() })?.is_break() {
+                break;
+            }
         }
         Ok(())
     }

@@ -3,14 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::history::{EpochRecord, History};
 use super::schedule::{Course, Schedule};
-use super::trainer::{Seen, sweep};
+use super::trainer::{Seen, Swept, Watch, sweep};
 use super::{Metrics, TrainError, Trainer};
 use crate::graph::Batch;
 
 /// How long and how fast a network learns. The defaults are those of "Dive into Deep Learning" 7.2.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FitOptions {
     /// Passes over the training images.
     pub epochs: u32,
@@ -83,6 +85,38 @@ pub struct Progress {
     pub waited: f64,
 }
 
+/// How far a run has come, between two of its steps: all that it takes to go on from there, beside the
+/// network. The default is the beginning.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Batches trained on in the epoch after those of the history.
+    pub batches: u32,
+    /// Seconds that they took.
+    pub seconds: f64,
+    /// What was measured over them.
+    pub so_far: Metrics,
+    /// The epochs that are finished.
+    pub history: History,
+}
+
+impl Reached {
+    /// The epoch that is to go on or to begin, from 1.
+    pub fn epoch(&self) -> u32 {
+        self.history.epochs.len() as u32 + 1
+    }
+}
+
+/// What an observer wants between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next step.
+    GoOn,
+    /// [`Observer::save`] before it.
+    Save,
+    /// [`Observer::save`], and then no more.
+    Stop,
+}
+
 /// Told of a run as it goes on.
 pub trait Observer {
     /// The metrics of another batch have arrived; those of later ones are on their way.
@@ -102,6 +136,25 @@ pub trait Observer {
         trainer: &Trainer,
         record: &EpochRecord,
     ) -> Result<ControlFlow<()>, TrainError>;
+
+    /// Asked between two steps.
+    fn next(&mut self) -> Next {
+        Next::GoOn
+    }
+
+    /// Keeps a run as it stands, so that [`Trainer::fit_from`] goes on from there: when [`Observer::next`]
+    /// wants it, and after the last epoch. The device is done with all steps before.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being kept; it ends the run.
+    fn save(
+        &mut self,
+        _trainer: &Trainer,
+        _options: &FitOptions,
+        _reached: &Reached,
+    ) -> Result<(), TrainError> {
+        Ok(())
+    }
 }
 
 impl Trainer {
@@ -115,6 +168,21 @@ impl Trainer {
         options: &FitOptions,
         observer: &mut dyn Observer,
     ) -> Result<History, TrainError> {
+        self.fit_from(options, Reached::default(), observer)
+    }
+
+    /// As [`Trainer::fit`], from where a run stands that was kept: with the same options, images and
+    /// kernels, and the weights and moments of then, each step and the result have the same bits as
+    /// those of a run that never stopped.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`].
+    pub fn fit_from(
+        &mut self,
+        options: &FitOptions,
+        mut reached: Reached,
+        observer: &mut dyn Observer,
+    ) -> Result<History, TrainError> {
         if options.batch == 0 {
             return Err(TrainError::EmptyBatch);
         }
@@ -122,72 +190,166 @@ impl Trainer {
         if asked > most {
             return Err(TrainError::BatchTooLarge { asked, most });
         }
-        let mut history = History::default();
-        for epoch in 1..=options.epochs {
-            let start = Instant::now();
+        while reached.epoch() <= options.epochs && options.stalled(&reached.history).is_none() {
+            let (epoch, start) = (reached.epoch(), Instant::now());
             if options.shuffle {
                 self.train.shuffle(self.network.gpu(), options.seed, epoch)?;
             }
-            let trained = self.train_epoch(epoch, options, observer)?;
-            let train_seconds = start.elapsed().as_secs_f64();
-            let validated = self.validate(epoch, options.batch, observer)?;
+            let before = reached.seconds;
+            if self.train_epoch(options, &mut reached, observer)?.stopped {
+                break;
+            }
+            let Some(validated) = self.validate(options, &reached, observer)? else { break };
+            let trained = reached.so_far;
             let record = EpochRecord {
                 epoch,
                 train_loss: trained.loss(),
                 train_acc: trained.accuracy(),
                 val_loss: validated.loss(),
                 val_acc: validated.accuracy(),
-                seconds: start.elapsed().as_secs_f64(),
-                images_per_s: trained.images as f64 / train_seconds,
+                seconds: before + start.elapsed().as_secs_f64(),
+                images_per_s: trained.images as f64 / reached.seconds,
             };
+            let mut history = reached.history;
             history.epochs.push(record);
+            reached = Reached { history, ..Reached::default() };
             let ends = observer.epoch(self, &record)?.is_break();
-            if ends || options.patience.is_some_and(|patience| has_stalled(&history, patience)) {
+            let ends =
+                ends || epoch == options.epochs || options.stalled(&reached.history).is_some();
+            let next = observer.next();
+            if ends || next != Next::GoOn {
+                observer.save(self, options, &reached)?;
+            }
+            if ends || next == Next::Stop {
                 break;
             }
         }
-        Ok(history)
+        Ok(reached.history)
     }
 
+    /// The number of the next training step of a run, from 0.
+    pub fn step(&self, options: &FitOptions, reached: &Reached) -> u32 {
+        let batches = self.train.images().div_ceil(options.batch.max(1)) as u32;
+        batches.wrapping_mul(reached.epoch() - 1).wrapping_add(reached.batches)
+    }
+
+    /// Trains on what is left of an epoch.
     fn train_epoch(
         &self,
-        epoch: u32,
         options: &FitOptions,
+        reached: &mut Reached,
         observer: &mut dyn Observer,
-    ) -> Result<Metrics, TrainError> {
-        let images = self.train.images();
-        let batches = images.div_ceil(options.batch) as u32;
+    ) -> Result<Swept, TrainError> {
+        let batches = self.train.images().div_ceil(options.batch) as u32;
         let course = Course { batches, epochs: options.epochs };
-        let numbered = |number| Batch {
-            number,
-            // Any 32 bits of the seed will do for the masks.
-            seed: options.seed as u32,
-            learning_rate: options.rate(number, course),
-            momentum: options.momentum,
-            weight_decay: options.weight_decay,
-            label_smoothing: options.label_smoothing,
-            ..Batch::default()
-        };
-        let first = batches.wrapping_mul(epoch - 1);
-        let mut report = reporter(epoch, Phase::Train, images, options.batch, observer);
-        sweep(&self.network, &self.train, options.batch, (first, &numbered), |seen| {
-            report(seen)?;
-            match seen.so_far.loss() {
-                loss if loss.is_finite() => Ok(()),
-                loss => Err(TrainError::Diverged { epoch, images: seen.so_far.images, loss }),
+        let first = batches.wrapping_mul(reached.epoch() - 1);
+        let numbered = |place| {
+            let number = first.wrapping_add(place);
+            Batch {
+                number,
+                // Any 32 bits of the seed will do for the masks.
+                seed: options.seed as u32,
+                learning_rate: options.rate(number, course),
+                momentum: options.momentum,
+                weight_decay: options.weight_decay,
+                label_smoothing: options.label_smoothing,
+                ..Batch::default()
             }
-        })
+        };
+        let Reached { batches, so_far, .. } = *reached;
+        let swept = Swept { batches, so_far, stopped: false };
+        let start = Instant::now();
+        let mut watch = Watched::new(self, options, reached, (Phase::Train, first), observer);
+        let swept =
+            sweep(&self.network, &self.train, options.batch, (swept, &numbered), &mut watch)?;
+        reached.seconds += start.elapsed().as_secs_f64();
+        (reached.batches, reached.so_far) = (swept.batches, swept.so_far);
+        Ok(swept)
     }
 
+    /// Measures over the test images; nothing if the run stops before the end.
     fn validate(
         &self,
-        epoch: u32,
-        batch: usize,
+        options: &FitOptions,
+        reached: &Reached,
         observer: &mut dyn Observer,
-    ) -> Result<Metrics, TrainError> {
-        let images = self.test.images();
-        let report = reporter(epoch, Phase::Validate, images, batch, observer);
-        self.test(batch, report)
+    ) -> Result<Option<Metrics>, TrainError> {
+        let batches = self.test.images().div_ceil(options.batch) as u32;
+        let first = batches.wrapping_mul(reached.epoch() - 1);
+        let mut watch = Watched::new(self, options, reached, (Phase::Validate, first), observer);
+        let swept = self.test(options.batch, &mut watch)?;
+        Ok((!swept.stopped).then_some(swept.so_far))
+    }
+}
+
+/// A phase of an epoch, for an observer.
+struct Watched<'a> {
+    trainer: &'a Trainer,
+    options: &'a FitOptions,
+    /// Where the run stood when the phase began.
+    reached: Reached,
+    phase: Phase,
+    /// Number of the next batch whose metrics arrive.
+    step: u32,
+    start: Instant,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Watched<'a> {
+    /// `first` is the number of the epoch's first batch in this phase.
+    fn new(
+        trainer: &'a Trainer,
+        options: &'a FitOptions,
+        reached: &Reached,
+        (phase, first): (Phase, u32),
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        let done = if phase == Phase::Train { reached.batches } else { 0 };
+        let (reached, step) = (reached.clone(), first.wrapping_add(done));
+        Self { trainer, options, reached, phase, step, start: Instant::now(), observer }
+    }
+
+    /// Seconds of the phase.
+    fn seconds(&self) -> f64 {
+        let before = if self.phase == Phase::Train { self.reached.seconds } else { 0.0 };
+        before + self.start.elapsed().as_secs_f64()
+    }
+}
+
+impl Watch for Watched<'_> {
+    fn seen(&mut self, Seen { so_far, batch, waited }: Seen) -> Result<(), TrainError> {
+        let (phase, epoch, step) = (self.phase, self.reached.epoch(), self.step);
+        self.step = step.wrapping_add(1);
+        let images = match phase {
+            Phase::Train => self.trainer.train.images(),
+            Phase::Validate => self.trainer.test.images(),
+        } as u64;
+        let seconds = self.seconds();
+        let progress = Progress { epoch, phase, so_far, batch, step, images, seconds, waited };
+        self.observer.batch(&progress)?;
+        match so_far.loss() {
+            loss if phase == Phase::Train && !loss.is_finite() => {
+                Err(TrainError::Diverged { epoch, images: so_far.images, loss })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Measuring changes nothing that would have to be kept.
+    fn next(&mut self) -> Next {
+        match (self.phase, self.observer.next()) {
+            (Phase::Validate, Next::Save) => Next::GoOn,
+            (_, next) => next,
+        }
+    }
+
+    fn save(&mut self, swept: &Swept) -> Result<(), TrainError> {
+        if self.phase == Phase::Train {
+            self.reached.seconds = self.seconds();
+            self.start = Instant::now();
+            (self.reached.batches, self.reached.so_far) = (swept.batches, swept.so_far);
+        }
+        self.observer.save(self.trainer, self.options, &self.reached)
     }
 }
 
@@ -196,30 +358,14 @@ impl FitOptions {
     fn rate(&self, number: u32, course: Course) -> f32 {
         (f64::from(self.learning_rate) * self.schedule.factor(number, course)) as f32
     }
-}
 
-/// True if the validation loss has been no less than before for `patience` epochs.
-fn has_stalled(history: &History, patience: u32) -> bool {
-    let losses = history.epochs.iter().map(|epoch| epoch.val_loss).enumerate();
-    // The first of the least: an epoch that only equals it brings nothing.
-    let best = losses.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(place, _)| place);
-    history.epochs.len() > best + patience.max(1) as usize
-}
-
-fn reporter(
-    epoch: u32,
-    phase: Phase,
-    images: usize,
-    size: usize,
-    observer: &mut dyn Observer,
-) -> impl FnMut(Seen) -> Result<(), TrainError> {
-    let start = Instant::now();
-    let batches = images.div_ceil(size) as u32;
-    let mut steps = batches.wrapping_mul(epoch - 1)..;
-    move |Seen { so_far, batch, waited }| {
-        let seconds = start.elapsed().as_secs_f64();
-        let (images, step) = (images as u64, steps.next().unwrap_or(u32::MAX));
-        observer.batch(&Progress { epoch, phase, so_far, batch, step, images, seconds, waited })
+    /// The patience, if the validation loss has been no less than before for as long.
+    pub fn stalled(&self, history: &History) -> Option<u32> {
+        let patience = self.patience?;
+        let losses = history.epochs.iter().map(|epoch| epoch.val_loss).enumerate();
+        // The first of the least: an epoch that only equals it brings nothing.
+        let best = losses.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(place, _)| place);
+        (history.epochs.len() > best + patience.max(1) as usize).then_some(patience)
     }
 }
 
@@ -239,7 +385,8 @@ mod tests {
                 seconds: 1.0,
                 images_per_s: 1.0,
             });
-            has_stalled(&History { epochs: epochs.collect() }, 2)
+            let options = FitOptions { patience: Some(2), ..FitOptions::default() };
+            options.stalled(&History { epochs: epochs.collect() }).is_some()
         };
         assert!(!after(&[1.0]) && !after(&[1.0, 2.0]) && !after(&[1.0, 2.0, 0.9]));
         assert!(after(&[1.0, 2.0, 3.0]) && after(&[1.0, 1.0, 1.0]));

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::files::write_beside;
@@ -18,7 +19,7 @@ pub const COLUMNS: [&str; 7] =
     ["epoch", "train_loss", "train_acc", "val_loss", "val_acc", "seconds", "images_per_s"];
 
 /// What one epoch measured. A value that was not measured is NaN.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Number of the epoch, from 1.
     pub epoch: u32,
@@ -63,13 +64,23 @@ impl EpochRecord {
 }
 
 /// The epochs of a run, in order.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// One record an epoch, epochs rising.
     pub epochs: Vec<EpochRecord>,
 }
 
 impl History {
+    /// The epoch that told the validation images apart best; of equal ones the one with the least loss,
+    /// and of these the first.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        let better = |best: &EpochRecord, other: &EpochRecord| {
+            let by_accuracy = other.val_acc.total_cmp(&best.val_acc);
+            by_accuracy.then(best.val_loss.total_cmp(&other.val_loss)).is_gt()
+        };
+        self.epochs.iter().reduce(|best, other| if better(best, other) { other } else { best })
+    }
+
     /// Reads a `history.csv`. A file with a header and no rows is an empty history.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! from it, the model, and a sentence on what went wrong, if something did).
 
 mod axis;
+mod checkpoint;
 mod confusion;
 pub mod diagnosis;
 mod error;
@@ -20,13 +21,14 @@ mod step_log;
 mod trainer;
 mod tuned;
 
+pub use checkpoint::{Checkpoint, RunState, save_checkpoint};
 pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;
 pub use feed::Feed;
-pub use fit::{FitOptions, Observer, Phase, Progress};
+pub use fit::{FitOptions, Next, Observer, Phase, Progress, Reached};
 pub use init::Init;
 pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};
-pub use run_folder::RunFolder;
+pub use run_folder::{CHECKPOINT, RunFolder};
 pub use schedule::{Course, Curve, Schedule};
 pub use sheet::{Tile, write_sheet};
 pub use step_log::StepLog;

@@ -54,10 +54,13 @@ enum Kind {
 }
 
 /// Weight and bias, flat.
-type Pair = (Vec<f32>, Vec<f32>);
+pub(super) type Pair = (Vec<f32>, Vec<f32>);
 
-/// Reads a stored parameter, or its gradient; `None` where there is none.
-type Read<'a> = &'a dyn Fn(usize) -> Result<Option<Vec<f32>>, GraphError>;
+/// Reads a stored parameter, or what belongs to it; `None` where there is none.
+pub(super) type Read<'a> = &'a dyn Fn(usize) -> Result<Option<Vec<f32>>, GraphError>;
+
+/// Gives weight and bias of a layer by its name, the weight's shape and the number of outputs.
+pub(super) type Take<'a> = &'a dyn Fn(&str, Vec<usize>, usize) -> Result<Option<Pair>, TrainError>;
 
 impl Weighted {
     /// The shape of the weight in PyTorch.
@@ -300,7 +303,14 @@ pub fn save(network: &Network, card: &Card, path: &Path) -> Result<(), TrainErro
 /// # Errors
 /// [`TrainError::Graph`] if the device fails or the network is not made for training.
 pub fn gradients_of(network: &Network) -> Result<Vec<Tensor<'static>>, TrainError> {
-    let read = |i| network.read_gradient(i);
+    tensors(network, &|i| network.read_gradient(i))
+}
+
+/// What is stored like the parameters, in PyTorch's layout under their names.
+pub(super) fn tensors(
+    network: &Network,
+    read: Read<'_>,
+) -> Result<Vec<Tensor<'static>>, TrainError> {
     let mut tensors = Vec::new();
     let mut push = |name: &str, shape: Vec<usize>, (weight, bias): Pair| {
         let bias_shape = vec![bias.len()];
@@ -310,8 +320,8 @@ pub fn gradients_of(network: &Network) -> Result<Vec<Tensor<'static>>, TrainErro
         }
     };
     for layer in weighted(network) {
-        if let Some(gradient) = layer.torch(network, &read)? {
-            push(&layer.name, layer.shape(), gradient);
+        if let Some(values) = layer.torch(network, read)? {
+            push(&layer.name, layer.shape(), values);
         }
         let Some(norm) = &layer.norm else { continue };
         if let Some(stored) = read(norm.parameter)? {
@@ -319,4 +329,28 @@ pub fn gradients_of(network: &Network) -> Result<Vec<Tensor<'static>>, TrainErro
         }
     }
     Ok(tensors)
+}
+
+/// The other way round: what `take` gives, as it is stored for each parameter.
+pub(super) fn stored(
+    network: &Network,
+    take: Take<'_>,
+) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
+    let mut parameters = vec![None; network.parameters().len()];
+    for layer in weighted(network) {
+        let shape = layer.shape();
+        let outputs = shape.first().copied().unwrap_or_default();
+        if let Some((weight, bias)) = take(&layer.name, shape.clone(), outputs)? {
+            let weights = LayerWeights { name: String::new(), shape, weight, bias, norm: None };
+            for i in layer.parameters.clone() {
+                let count = layer.outputs_of(network, i);
+                parameters[i] = Some(layer.stored(&weights, &network.parameters()[i], count));
+            }
+        }
+        let Some(norm) = &layer.norm else { continue };
+        if let Some((weight, bias)) = take(&norm.name, vec![norm.channels], norm.channels)? {
+            parameters[norm.parameter] = Some(norm_from_torch(&[&weight, &bias]));
+        }
+    }
+    Ok(parameters)
 }

@@ -2,11 +2,13 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 /// A learning rate by step, as a factor of the rate that was asked for.
 ///
 /// Every step has a rate of its own, also within an epoch. With a warm-up the factor first rises in
 /// equal parts to 1, and the curve is drawn over the steps that are left.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Schedule {
     /// The curve after the warm-up.
     pub curve: Curve,
@@ -15,7 +17,7 @@ pub struct Schedule {
 }
 
 /// The course of a learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub enum Curve {
     /// Always the same.
     #[default]

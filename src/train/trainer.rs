@@ -1,9 +1,12 @@
 //! A network with the images it learns from and the ones it is tested with.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::feed::{Feed, Pump, Ready};
-use super::{TrainError, gradients_of};
+use super::{Next, TrainError, gradients_of};
 use crate::graph::{Batch, Chosen, ImageSource, Network, Pass, ResizeFilter};
 use crate::weights::Tensor;
 
@@ -12,7 +15,7 @@ use crate::weights::Tensor;
 const IN_FLIGHT: usize = 3;
 
 /// What was measured over a number of images.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Sum of the cross-entropies of the images, in nats.
     pub loss_sum: f64,
@@ -105,6 +108,11 @@ impl Trainer {
         self.train.images()
     }
 
+    /// Tells sets to train with apart: the CRC-32 of their labels in order.
+    pub fn fingerprint(&self) -> u32 {
+        self.train.fingerprint
+    }
+
     /// The kernel variants that run, each once, in order of their names.
     pub fn variants(&self) -> Vec<&'static str> {
         let programs = [&self.train.program, &self.test.program];
@@ -135,17 +143,50 @@ impl Trainer {
         if batch == 0 {
             return Err(TrainError::EmptyBatch);
         }
-        self.test(batch, |_| Ok(()))
+        Ok(self.test(batch, &mut Unwatched)?.so_far)
     }
 
-    pub(super) fn test(
-        &self,
-        batch: usize,
-        seen: impl FnMut(Seen) -> Result<(), TrainError>,
-    ) -> Result<Metrics, TrainError> {
+    pub(super) fn test(&self, batch: usize, watch: &mut dyn Watch) -> Result<Swept, TrainError> {
         let batch = batch.min(self.test.most());
         let numbered = |number| Batch { number, ..Batch::default() };
-        sweep(&self.network, &self.test, batch, (0, &numbered), seen)
+        sweep(&self.network, &self.test, batch, (Swept::default(), &numbered), watch)
+    }
+}
+
+/// How far a pass over a set has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Swept {
+    /// Batches that are done.
+    pub batches: u32,
+    /// What was measured over them.
+    pub so_far: Metrics,
+    /// True if the pass was broken off.
+    pub stopped: bool,
+}
+
+/// Looks on while a program goes through a set.
+pub(super) trait Watch {
+    /// The metrics of another batch have arrived.
+    fn seen(&mut self, seen: Seen) -> Result<(), TrainError>;
+
+    /// Asked after each batch.
+    fn next(&mut self) -> Next {
+        Next::GoOn
+    }
+
+    /// Called where [`Watch::next`] wants more than to go on, when the device is done with all batches
+    /// so far.
+    fn save(&mut self, _swept: &Swept) -> Result<(), TrainError> {
+        Ok(())
+    }
+}
+
+/// Nobody looks on.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn seen(&mut self, _seen: Seen) -> Result<(), TrainError> {
+        Ok(())
     }
 }
 
@@ -160,40 +201,49 @@ pub(super) struct Seen {
     pub waited: f64,
 }
 
-/// Runs a program over its whole image set in batches, the last one as small as it is: the batch of each
-/// number, from `first` on, with its place in the set. `seen` is called each time the metrics of another
-/// one arrive.
+/// Runs a program over its image set in batches, the last one as small as it is, and goes on where
+/// `swept` stands: `numbered` gives the batch of each place, without its images.
 pub(super) fn sweep(
     network: &Network,
     pump: &Pump,
     batch: usize,
-    (first, numbered): (u32, &dyn Fn(u32) -> Batch),
-    mut seen: impl FnMut(Seen) -> Result<(), TrainError>,
-) -> Result<Metrics, TrainError> {
+    (mut swept, numbered): (Swept, &dyn Fn(u32) -> Batch),
+    watch: &mut dyn Watch,
+) -> Result<Swept, TrainError> {
     let gpu = network.gpu();
     let mut ring = network.metrics_ring(IN_FLIGHT)?;
-    let (mut so_far, mut waited) = (Metrics::default(), 0.0);
-    let mut arrived = |values: Vec<f32>, waited| {
+    let mut waited = 0.0;
+    let arrived = |values: Vec<f32>, waited, swept: &mut Swept, watch: &mut dyn Watch| {
         let batch = metrics(&values);
-        so_far.add(batch);
-        seen(Seen { so_far, batch, waited }).map(|()| so_far)
+        swept.batches += 1;
+        swept.so_far.add(batch);
+        watch.seen(Seen { so_far: swept.so_far, batch, waited })
     };
-    let mut numbers = first..;
-    pump.each(gpu, batch, |ready| {
-        let number = numbers.next().unwrap_or(u32::MAX);
-        let batch = Batch { first: ready.first, count: ready.count, ..numbered(number) };
-        pump.program.run(network, &batch)?;
+    let mut places = swept.batches..;
+    let from = swept.batches as usize * batch;
+    pump.each(gpu, (from, batch), |ready| {
+        let batch = numbered(places.next().unwrap_or(u32::MAX));
+        let number = batch.number;
+        pump.program.run(network, &Batch { first: ready.first, count: ready.count, ..batch })?;
         waited = ready.waited;
-        match ring.push(gpu, &network.metrics_of(number))? {
-            Some(values) => arrived(values, waited).map(|_| ()),
-            None => Ok(()),
+        if let Some(values) = ring.push(gpu, &network.metrics_of(number))? {
+            arrived(values, waited, &mut swept, watch)?;
         }
+        let next = watch.next();
+        if next == Next::GoOn {
+            return Ok(ControlFlow::Continue(()));
+        }
+        while let Some(values) = ring.pop(gpu)? {
+            arrived(values, waited, &mut swept, watch)?;
+        }
+        swept.stopped = next == Next::Stop;
+        watch.save(&swept)?;
+        Ok(if swept.stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let mut last = Metrics::default();
     while let Some(values) = ring.pop(gpu)? {
-        last = arrived(values, waited)?;
+        arrived(values, waited, &mut swept, watch)?;
     }
-    Ok(last)
+    Ok(swept)
 }
 
 /// From a batch's slot of the metrics ring; counts are whole numbers far below 2^24.
@@ -237,14 +287,14 @@ fn rows(
     let (classes, most) = (network.architecture().classes(), network.plan().micro_batch);
     let mut rows = Vec::with_capacity(pump.images());
     let mut numbers = 0..;
-    pump.each(network.gpu(), most.min(pump.most()), |Ready { first, count, .. }| {
+    pump.each(network.gpu(), (0, most.min(pump.most())), |Ready { first, count, .. }| {
         let number = numbers.next().unwrap_or(u32::MAX);
         let batch = Batch { first, count, number, ..Batch::default() };
         pump.program.run(network, &batch)?;
         let batch = pump.program.read_logits(network, count)?;
         rows.extend(batch.chunks_exact(classes).map(<[f32]>::to_vec));
         seen(rows.len());
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(rows)
 }

@@ -34,6 +34,7 @@ pub use names_error::{Mismatch, NamesError};
 pub use naming::{Naming, export_tensors};
 pub use onnx::write_onnx;
 pub use read::{TensorFile, parse_tensors, read_tensors};
+pub(crate) use recognise::OPTIMIZER;
 pub use recognise::{ImportOptions, Recognised, import, recognise};
 pub use tensor::{Tensor, Values};
 pub use torch::{PickleError, PickleFault, TorchError, write_pth};

@@ -15,6 +15,9 @@ use crate::shape::Head;
 /// Layers that may be told of beyond the number of tensors, so that they are listed as missing.
 const MISSING: usize = 64;
 
+/// What the names of an optimiser's tensors begin with in a checkpoint of this crate.
+pub(crate) const OPTIMIZER: &str = "optimizer.";
+
 /// What is known about a network besides its tensors.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
@@ -45,7 +48,11 @@ pub struct Recognised {
 /// # Errors
 /// [`WeightsError`] that names the file and what is wrong with it.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Recognised, WeightsError> {
-    let file = read_tensors(path)?;
+    let mut file = read_tensors(path)?;
+    if file.metadata.is_some() {
+        // A checkpoint of a run is its model too.
+        file.tensors.retain(|tensor| !tensor.name.starts_with(OPTIMIZER));
+    }
     let described = |text: &String| {
         serde_json::from_str(text)
             .map_err(|source| WeightsError::Description { path: path.to_owned(), source })

@@ -11,6 +11,7 @@ mod pictures;
 mod plan;
 mod predict;
 mod readme;
+mod resume;
 mod sets;
 mod shaders;
 mod train;
