@@ -64,6 +64,9 @@ pub struct TrainArgs {
     /// Name of the run, for its folder and its curves [default: the architecture and a number]
     #[arg(long, value_name = "NAME", help_heading = "Results", value_parser = name)]
     name: Option<String>,
+    /// All of these with the value they have.
+    #[arg(skip)]
+    pub(super) flags: toml::Table,
 }
 
 // How it learns.

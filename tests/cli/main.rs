@@ -2,6 +2,7 @@
 
 mod adapters;
 mod bench;
+mod config;
 mod eval;
 mod fetch;
 mod help;
