@@ -8,7 +8,9 @@ use serde::Serialize;
 use vgg_wgpu::data::BadPicture;
 use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
-use vgg_wgpu::train::{Curve, FitOptions, RunFolder, Schedule, StepLog, Trainer, TrainerOptions};
+use vgg_wgpu::train::{
+    Curve, FitOptions, MetricsLog, Observer, RunFolder, Schedule, StepLog, Trainer, TrainerOptions,
+};
 
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
 use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
@@ -21,7 +23,7 @@ use super::tuned::TuningArgs;
 /// Train a network; the defaults are those of "Dive into Deep Learning" 7.2
 ///
 /// Writes config.toml, history.csv, curves.svg, curves.png and model.safetensors to the run folder,
-/// up to date after each epoch.
+/// up to date after each epoch, and metrics.jsonl, up to date after each step.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vgg-wgpu train --arch vgg11 --ratio 4 --resize 32 --batch 64 --epochs 4 \
@@ -181,6 +183,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     write_bad(&path, &sets.bad)?;
     let steps = args.log_steps.as_deref().map(StepLog::create).transpose()?;
     say(format!("run       {}\n", path.display()))?;
+    let mut metrics = MetricsLog::create(&path.join("metrics.jsonl"))?;
     let mut display = Display::new(folder, steps, learning.epochs)?;
     let fit = FitOptions {
         epochs: learning.epochs,
@@ -194,7 +197,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         seed: learning.seed,
         shuffle: !args.no_shuffle,
     };
-    let outcome = trainer.fit(&fit, &mut display);
+    // The folder's record of an epoch comes last: with it the epoch is finished.
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut display];
+    let outcome = trainer.fit(&fit, &mut observers);
     let waited = display.finish()?;
     let history = outcome.with_context(|| kept(&path))?;
     let (epochs, wanted) = (history.epochs.len() as u32, learning.epochs);

@@ -75,6 +75,8 @@ pub struct Progress {
     pub batch: Metrics,
     /// Number of that batch among all of the run in this phase, from 0.
     pub step: u32,
+    /// Learning rate of that step; 0 in validation.
+    pub learning_rate: f32,
     /// All images of the phase.
     pub images: u64,
     /// Seconds since the phase began.
@@ -169,7 +171,9 @@ impl Trainer {
             ..Batch::default()
         };
         let first = batches.wrapping_mul(epoch - 1);
-        let mut report = reporter(epoch, Phase::Train, images, options.batch, observer);
+        let rate = |step| options.rate(step, course);
+        let size = options.batch;
+        let mut report = reporter(epoch, Phase::Train, images, (size, &rate), observer);
         sweep(&self.network, &self.train, options.batch, (first, &numbered), |seen| {
             report(seen)?;
             match seen.so_far.loss() {
@@ -186,7 +190,7 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Metrics, TrainError> {
         let images = self.test.images();
-        let report = reporter(epoch, Phase::Validate, images, batch, observer);
+        let report = reporter(epoch, Phase::Validate, images, (batch, &|_| 0.0), observer);
         self.test(batch, report)
     }
 }
@@ -210,7 +214,7 @@ fn reporter(
     epoch: u32,
     phase: Phase,
     images: usize,
-    size: usize,
+    (size, rate): (usize, &dyn Fn(u32) -> f32),
     observer: &mut dyn Observer,
 ) -> impl FnMut(Seen) -> Result<(), TrainError> {
     let start = Instant::now();
@@ -219,7 +223,10 @@ fn reporter(
     move |Seen { so_far, batch, waited }| {
         let seconds = start.elapsed().as_secs_f64();
         let (images, step) = (images as u64, steps.next().unwrap_or(u32::MAX));
-        observer.batch(&Progress { epoch, phase, so_far, batch, step, images, seconds, waited })
+        let learning_rate = rate(step);
+        let place =
+            Progress { epoch, phase, so_far, batch, step, learning_rate, images, seconds, waited };
+        observer.batch(&place)
     }
 }
 

@@ -12,6 +12,7 @@ mod pictures;
 mod plan;
 mod predict;
 mod readme;
+mod records;
 mod sets;
 mod shaders;
 mod train;

@@ -4,8 +4,14 @@ use std::path::Path;
 use crate::sets::{Set, TRAIN, text};
 use crate::{chosen_adapter, end, fails, fails_as, has_adapter, on_adapter, program};
 
-const FILES: [&str; 5] =
-    ["config.toml", "curves.png", "curves.svg", "history.csv", "model.safetensors"];
+const FILES: [&str; 6] = [
+    "config.toml",
+    "curves.png",
+    "curves.svg",
+    "history.csv",
+    "metrics.jsonl",
+    "model.safetensors",
+];
 const COLUMNS: &str = "epoch,train_loss,train_acc,val_loss,val_acc,seconds,images_per_s";
 
 fn files(folder: &Path) -> Vec<String> {
