@@ -4,11 +4,9 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     quiet_wayland();
-    match cli::Cli::parse().run() {
+    match cli::Cli::read().and_then(|cli| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::failed(&error),
     }

@@ -5,6 +5,7 @@ mod adapters;
 mod bench;
 mod common;
 mod completions;
+mod config;
 mod eval;
 mod export;
 mod fetch;
@@ -27,8 +28,10 @@ mod train;
 mod tune;
 mod tuned;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use report::failed;
 
@@ -42,6 +45,10 @@ pub use report::failed;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// TOML file with flags of the subcommand, such as `batch = 64`, or the config.toml of a run; flags
+    /// that are typed win
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +72,31 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line, and the file that `--config` names. Ends the process where either is
+    /// wrong.
+    ///
+    /// # Errors
+    /// Of a file that cannot be read.
+    pub fn read() -> Result<Self> {
+        let mut command = Self::command();
+        let arguments = config::with_file(command.clone(), std::env::args_os().collect());
+        let arguments = arguments.or_else(|error| match error.downcast::<clap::Error>() {
+            Ok(wrong) => wrong.exit(),
+            Err(error) => Err(error),
+        })?;
+        let matches =
+            command.try_get_matches_from_mut(arguments).unwrap_or_else(|wrong| wrong.exit());
+        let mut cli = Self::from_arg_matches(&matches)
+            .unwrap_or_else(|wrong| wrong.format(&mut command).exit());
+        if let (Command::Train(args), Some((name, given))) =
+            (&mut cli.command, matches.subcommand())
+            && let Some(command) = command.find_subcommand(name)
+        {
+            args.flags = config::resolved(command, given);
+        }
+        Ok(cli)
+    }
+
     /// Runs the subcommand.
     pub fn run(&self) -> Result<()> {
         match &self.command {

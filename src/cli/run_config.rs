@@ -23,6 +23,8 @@ pub struct Config<'a> {
     data: DataConfig,
     learning: &'a LearningArgs,
     adapter: AdapterConfig<'a>,
+    /// What `--config` takes from this file.
+    flags: &'a toml::Table,
     /// What ran where several kernels could: with these a run on the same adapter gives the same bits.
     choices: Vec<Chosen>,
 }
@@ -120,6 +122,7 @@ impl<'a> Config<'a> {
                 planned_bytes: network.plan().bytes(),
                 variants: trainer.variants(),
             },
+            flags: &args.flags,
             choices: trainer.choices(),
         }
     }

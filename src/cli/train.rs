@@ -10,7 +10,8 @@ use vgg_wgpu::graph::{Network, NetworkOptions};
 use vgg_wgpu::train::diagnosis::diagnose;
 use vgg_wgpu::train::history::History;
 use vgg_wgpu::train::{
-    CHECKPOINT, Curve, FitOptions, RunFolder, RunState, Schedule, StepLog, Trainer, TrainerOptions,
+    CHECKPOINT, Curve, FitOptions, MetricsLog, Observer, RunFolder, RunState, Schedule, StepLog,
+    Trainer, TrainerOptions,
 };
 
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
@@ -26,7 +27,8 @@ use super::tuned::TuningArgs;
 ///
 /// Writes config.toml, history.csv, curves.svg, curves.png and the weights of the last epoch
 /// (model.safetensors) and of the best one (best.safetensors) to the run folder, up to date after each
-/// epoch. Ctrl-C keeps the run after the step it is in; --resume goes on with it.
+/// epoch, and metrics.jsonl, up to date after each step. Ctrl-C keeps the run after the step it is in;
+/// --resume goes on with it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vgg-wgpu train --arch vgg11 --ratio 4 --resize 32 --batch 64 --epochs 4 \
@@ -71,6 +73,9 @@ pub struct TrainArgs {
     /// Name of the run, for its folder and its curves [default: the architecture and a number]
     #[arg(long, value_name = "NAME", help_heading = "Results", value_parser = name)]
     name: Option<String>,
+    /// All of these with the value they have.
+    #[arg(skip)]
+    pub(super) flags: toml::Table,
 }
 
 // How it learns.
@@ -205,9 +210,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     };
     let steps = args.log_steps.as_ref().map(log).transpose()?;
     say(format!("run       {}\n", path.display()))?;
+    let begun = (trainer.step(&fit, &reached), reached.seconds);
+    let mut metrics = MetricsLog::resume(&path.join("metrics.jsonl"), begun)?;
     let mut display = Display::new(folder, steps, learning.epochs, Keeper::new(&args.keep))?;
     end_after_a_step()?;
-    let outcome = trainer.fit_from(&fit, reached, &mut display);
+    // The folder's record of an epoch comes last: with it the epoch is finished.
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut display];
+    let outcome = trainer.fit_from(&fit, reached, &mut observers);
     let (waited, ending) = display.finish()?;
     let history = outcome.with_context(|| failed(&path))?;
     args.say_results(&path, &history)?;

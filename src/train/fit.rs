@@ -77,6 +77,8 @@ pub struct Progress {
     pub batch: Metrics,
     /// Number of that batch among all of the run in this phase, from 0.
     pub step: u32,
+    /// Learning rate of that step; 0 in validation.
+    pub learning_rate: f32,
     /// All images of the phase.
     pub images: u64,
     /// Seconds since the phase began.
@@ -106,8 +108,8 @@ impl Reached {
     }
 }
 
-/// What an observer wants between two steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an observer wants between two steps; a later one outweighs those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Next {
     /// The next step.
     GoOn,
@@ -229,8 +231,13 @@ impl Trainer {
 
     /// The number of the next training step of a run, from 0.
     pub fn step(&self, options: &FitOptions, reached: &Reached) -> u32 {
-        let batches = self.train.images().div_ceil(options.batch.max(1)) as u32;
+        let Course { batches, .. } = self.course(options);
         batches.wrapping_mul(reached.epoch() - 1).wrapping_add(reached.batches)
+    }
+
+    fn course(&self, options: &FitOptions) -> Course {
+        let batches = self.train.images().div_ceil(options.batch.max(1)) as u32;
+        Course { batches, epochs: options.epochs }
     }
 
     /// Trains on what is left of an epoch.
@@ -240,9 +247,8 @@ impl Trainer {
         reached: &mut Reached,
         observer: &mut dyn Observer,
     ) -> Result<Swept, TrainError> {
-        let batches = self.train.images().div_ceil(options.batch) as u32;
-        let course = Course { batches, epochs: options.epochs };
-        let first = batches.wrapping_mul(reached.epoch() - 1);
+        let course = self.course(options);
+        let first = course.batches.wrapping_mul(reached.epoch() - 1);
         let numbered = |place| {
             let number = first.wrapping_add(place);
             Batch {
@@ -309,6 +315,14 @@ impl<'a> Watched<'a> {
         Self { trainer, options, reached, phase, step, start: Instant::now(), observer }
     }
 
+    /// The learning rate of a step; 0 in validation.
+    fn learning_rate(&self, step: u32) -> f32 {
+        match self.phase {
+            Phase::Train => self.options.rate(step, self.trainer.course(self.options)),
+            Phase::Validate => 0.0,
+        }
+    }
+
     /// Seconds of the phase.
     fn seconds(&self) -> f64 {
         let before = if self.phase == Phase::Train { self.reached.seconds } else { 0.0 };
@@ -325,7 +339,9 @@ impl Watch for Watched<'_> {
             Phase::Validate => self.trainer.test.images(),
         } as u64;
         let seconds = self.seconds();
-        let progress = Progress { epoch, phase, so_far, batch, step, images, seconds, waited };
+        let learning_rate = self.learning_rate(step);
+        let progress =
+            Progress { epoch, phase, so_far, batch, step, learning_rate, images, seconds, waited };
         self.observer.batch(&progress)?;
         match so_far.loss() {
             loss if phase == Phase::Train && !loss.is_finite() => {

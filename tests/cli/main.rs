@@ -2,6 +2,7 @@
 
 mod adapters;
 mod bench;
+mod config;
 mod eval;
 mod fetch;
 mod help;
@@ -11,6 +12,7 @@ mod pictures;
 mod plan;
 mod predict;
 mod readme;
+mod records;
 mod resume;
 mod sets;
 mod shaders;

@@ -4,13 +4,14 @@ use std::path::Path;
 use crate::sets::{Set, TRAIN, text};
 use crate::{chosen_adapter, end, fails, fails_as, has_adapter, on_adapter, program};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "best.safetensors",
     "checkpoint.safetensors",
     "config.toml",
     "curves.png",
     "curves.svg",
     "history.csv",
+    "metrics.jsonl",
     "model.safetensors",
 ];
 const COLUMNS: &str = "epoch,train_loss,train_acc,val_loss,val_acc,seconds,images_per_s";
@@ -273,7 +274,7 @@ fn a_run_ends_when_its_patience_does() {
     let run = set.path("still");
     let printed = set.trained(&run, &["--epochs", "9", "--lr", "0", "--patience", "2"]);
     assert_eq!(history(&run).len(), 3, "{printed}");
-    assert!(printed.contains("ended after 3 epochs"), "{printed}");
+    assert!(printed.contains("ended     after 3 epochs"), "{printed}");
 }
 
 #[test]
