@@ -3,6 +3,7 @@
 
 mod adapters;
 mod bench;
+mod board;
 mod common;
 mod completions;
 mod config;

@@ -12,6 +12,7 @@ use vgg_wgpu::train::{
     Curve, FitOptions, MetricsLog, Observer, RunFolder, Schedule, StepLog, Trainer, TrainerOptions,
 };
 
+use super::board::BoardArgs;
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
 use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
 use super::progress::Display;
@@ -66,6 +67,8 @@ pub struct TrainArgs {
     /// Name of the run, for its folder and its curves [default: the architecture and a number]
     #[arg(long, value_name = "NAME", help_heading = "Results", value_parser = name)]
     name: Option<String>,
+    #[command(flatten)]
+    board: BoardArgs,
     /// All of these with the value they have.
     #[arg(skip)]
     pub(super) flags: toml::Table,
@@ -143,6 +146,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let classes = opened.classes().to_vec();
     let start = Start::new(args, &opened)?;
     let (name, path) = args.place()?;
+    args.board.check(&path)?;
     let gpu = args.adapter.open()?;
     say(format!("adapter   {}", gpu.facts()))?;
     let learning = &args.learning;
@@ -162,7 +166,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         momentum: learning.momentum > 0.0,
         freeze_features: learning.freeze.is_some(),
         ghost_batch: args.network.ghost_batch_norm,
-        update_in_place: true,
+        update_in_place: !args.board.is_wanted(),
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;
@@ -184,6 +188,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let steps = args.log_steps.as_deref().map(StepLog::create).transpose()?;
     say(format!("run       {}\n", path.display()))?;
     let mut metrics = MetricsLog::create(&path.join("metrics.jsonl"))?;
+    let seen = (start.architecture.input(), args.resize_filter.into());
+    let shuffled = (!args.no_shuffle).then_some(learning.seed);
+    let mut board = args.board.open(&path, &sets.train, &classes, seen, shuffled)?;
     let mut display = Display::new(folder, steps, learning.epochs)?;
     let fit = FitOptions {
         epochs: learning.epochs,
@@ -197,8 +204,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         seed: learning.seed,
         shuffle: !args.no_shuffle,
     };
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics];
+    observers.extend(board.as_mut().map(|board| board as &mut dyn Observer));
     // The folder's record of an epoch comes last: with it the epoch is finished.
-    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut display];
+    observers.push(&mut display);
     let outcome = trainer.fit(&fit, &mut observers);
     let waited = display.finish()?;
     let history = outcome.with_context(|| kept(&path))?;

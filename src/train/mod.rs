@@ -2,6 +2,7 @@
 //! from it, the model, and a sentence on what went wrong, if something did).
 
 mod axis;
+mod board;
 mod confusion;
 pub mod diagnosis;
 mod error;
@@ -22,6 +23,7 @@ mod step_log;
 mod trainer;
 mod tuned;
 
+pub use board::{Sample, TensorBoard};
 pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;
 pub use feed::Feed;
