@@ -13,6 +13,7 @@ mod fetch;
 mod gradients;
 mod import;
 mod infer;
+mod man;
 mod model;
 mod network;
 mod plan;
@@ -69,6 +70,7 @@ enum Command {
     Fetch(fetch::FetchArgs),
     Shaders(shaders::ShadersArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -114,6 +116,7 @@ impl Cli {
             Command::Fetch(args) => fetch::run(args),
             Command::Shaders(args) => shaders::run(args),
             Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
         }
     }
 }
