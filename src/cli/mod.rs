@@ -3,6 +3,7 @@
 
 mod adapters;
 mod bench;
+mod board;
 mod common;
 mod completions;
 mod config;
@@ -13,6 +14,7 @@ mod gradients;
 mod import;
 mod infer;
 mod keep;
+mod man;
 mod model;
 mod network;
 mod plan;
@@ -69,6 +71,7 @@ enum Command {
     Fetch(fetch::FetchArgs),
     Shaders(shaders::ShadersArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -114,6 +117,7 @@ impl Cli {
             Command::Fetch(args) => fetch::run(args),
             Command::Shaders(args) => shaders::run(args),
             Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
         }
     }
 }

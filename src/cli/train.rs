@@ -14,6 +14,7 @@ use vgg_wgpu::train::{
     Trainer, TrainerOptions,
 };
 
+use super::board::BoardArgs;
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
 use super::keep::{Ending, Interrupted, KeepArgs, Keeper, end_after_a_step};
 use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
@@ -73,6 +74,8 @@ pub struct TrainArgs {
     /// Name of the run, for its folder and its curves [default: the architecture and a number]
     #[arg(long, value_name = "NAME", help_heading = "Results", value_parser = name)]
     name: Option<String>,
+    #[command(flatten)]
+    board: BoardArgs,
     /// All of these with the value they have.
     #[arg(skip)]
     pub(super) flags: toml::Table,
@@ -156,6 +159,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         let (epochs, path) = (reached.epoch() - 1, path.display());
         return Ok(say(format!("{path} has all of its {epochs} epochs; --epochs N goes on to N"))?);
     }
+    if args.keep.resume.is_none() {
+        args.board.check(&path)?;
+    }
     let gpu = args.adapter.open()?;
     say(format!("adapter   {}", gpu.facts()))?;
     let order = (learning.seed, !args.no_shuffle);
@@ -174,7 +180,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         momentum: learning.momentum > 0.0,
         freeze_features: learning.freeze.is_some(),
         ghost_batch: args.network.ghost_batch_norm,
-        update_in_place: true,
+        update_in_place: !args.board.is_wanted(),
         ..NetworkOptions::default()
     };
     let options = args.memory.apply(options, gpu.facts())?;
@@ -212,10 +218,18 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     say(format!("run       {}\n", path.display()))?;
     let begun = (trainer.step(&fit, &reached), reached.seconds);
     let mut metrics = MetricsLog::resume(&path.join("metrics.jsonl"), begun)?;
+    let seen = (start.architecture.input(), args.resize_filter.into());
+    let shuffled = (!args.no_shuffle).then_some(learning.seed);
+    let mut board = match start.kept() {
+        Some(_) => args.board.go_on(&path, (begun.0, reached.epoch()))?,
+        None => args.board.open(&path, &sets.train, &classes, seen, shuffled)?,
+    };
     let mut display = Display::new(folder, steps, learning.epochs, Keeper::new(&args.keep))?;
     end_after_a_step()?;
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics];
+    observers.extend(board.as_mut().map(|board| board as &mut dyn Observer));
     // The folder's record of an epoch comes last: with it the epoch is finished.
-    let mut observers: Vec<&mut dyn Observer> = vec![&mut metrics, &mut display];
+    observers.push(&mut display);
     let outcome = trainer.fit_from(&fit, reached, &mut observers);
     let (waited, ending) = display.finish()?;
     let history = outcome.with_context(|| failed(&path))?;

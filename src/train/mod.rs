@@ -2,6 +2,7 @@
 //! from it, the model, and a sentence on what went wrong, if something did).
 
 mod axis;
+mod board;
 mod checkpoint;
 mod confusion;
 pub mod diagnosis;
@@ -23,6 +24,7 @@ mod step_log;
 mod trainer;
 mod tuned;
 
+pub use board::{Sample, TensorBoard};
 pub use checkpoint::{Checkpoint, RunState, save_checkpoint};
 pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;

@@ -107,3 +107,37 @@ fn without_arguments_the_help_is_shown() {
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("Usage: vgg-wgpu"), "{}", ended.stderr);
 }
+
+#[test]
+fn every_subcommand_has_a_man_page_that_names_its_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("share/man1");
+    let printed = succeeds(&["man", "--out", out.to_str().unwrap()]);
+    let overview = succeeds(&["--help"]);
+    let list = overview.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = list.lines().map(|line| line.split_whitespace().next().unwrap());
+    let names: Vec<_> = names.filter(|name| *name != "help").collect();
+    assert!(names.contains(&"man") && names.len() > SUBCOMMANDS.len(), "{names:?}");
+    assert!(printed.starts_with(&format!("{} pages", names.len() + 1)), "{printed}");
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), names.len() + 1);
+    // In roff a hyphen that is no minus is written with a backslash.
+    let page = |name: &str| {
+        let text = std::fs::read_to_string(out.join(name)).unwrap();
+        assert!(text.contains(".TH ") && text.contains(".SH NAME"), "{name}: {text}");
+        text.replace("\\-", "-")
+    };
+    let whole = page("vgg-wgpu.1");
+    for name in names {
+        assert!(whole.contains(&format!("vgg-wgpu-{name}(1)")), "{name}: {whole}");
+        let page = page(&format!("vgg-wgpu-{name}.1"));
+        let help = succeeds(&[name, "--help"]);
+        let flags = help.lines().map(str::trim_start).filter_map(|line| {
+            let flag = line.strip_prefix("-h, ").unwrap_or(line);
+            flag.starts_with("--").then(|| flag.split_whitespace().next().unwrap())
+        });
+        for flag in flags {
+            assert!(page.contains(flag), "{name}: no {flag} in:\n{page}");
+        }
+        assert!(page.contains("Example"), "{name}: {page}");
+    }
+}
