@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torchvision import transforms
 
 import case as cases
+import events
 import generator
 from make_fixtures import DEVIATION, MEAN, MOMENTUM, WEIGHT_DECAY, relative, silenced
 from peers import book_network, image_set, load, pictures, randomise, real, smooth, unequal
@@ -303,6 +304,17 @@ def predict(bench):
         with torch.no_grad():
             expected = net(prepare(picture)[None]).softmax(1)[0]
         yield f"vgg11, picture of {width}x{height}", relative(found, expected), 1e-4
+
+
+@check
+def tensorboard(bench):
+    """Events that `train` writes, as TensorBoard reads them."""
+    run = bench.path("run")
+    bench.run(
+        "train", "--data", "embedded", "--limit", 192, "--resize", 32, "--arch", "1x8,1x12_bn",
+        "--batch", 64, "--epochs", 2, "--schedule", "cosine", "--out", run, "--tensorboard",
+    )
+    yield from events.compare(run)
 
 
 def judge(bench, name):

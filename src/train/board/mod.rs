@@ -165,3 +165,50 @@ fn encoded(sample: &Sample) -> Result<Image, PlotError> {
         encoded_image_string: png,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tags and steps of all events of a folder, sorted.
+    fn told(folder: &Path) -> Vec<(String, i64)> {
+        let mut told = Vec::new();
+        for path in events::files_in(folder) {
+            events::retain(&path, |event| {
+                let values = event.summary.iter().flat_map(|summary| &summary.value);
+                told.extend(values.map(|value| (value.tag.clone(), event.step)));
+                true
+            })
+            .unwrap();
+        }
+        told.sort();
+        told
+    }
+
+    #[test]
+    fn a_run_that_goes_on_drops_what_it_does_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(!TensorBoard::is_in(folder));
+        let mut board = TensorBoard::create(folder).unwrap();
+        board.append(0, vec![value("images/0".to_owned())]).unwrap();
+        for step in 0..6 {
+            board.append(step, vec![scalar(BY_STEP, "loss", 1.0)]).unwrap();
+        }
+        for epoch in 1..=2 {
+            board.append(epoch, vec![scalar("epoch/", "val_loss", 1.0)]).unwrap();
+        }
+        // It stopped in the second epoch, at step 4.
+        let mut board = TensorBoard::resume(folder, 4, 2).unwrap();
+        board.append(4, vec![scalar(BY_STEP, "loss", 2.0)]).unwrap();
+        assert_eq!(events::files_in(folder).len(), 2);
+        let told = told(folder);
+        let steps = |tag: &str| {
+            let same = told.iter().filter(|(found, _)| found == tag);
+            same.map(|&(_, step)| step).collect::<Vec<_>>()
+        };
+        assert_eq!(steps("step/loss"), [0, 1, 2, 3, 4]);
+        assert_eq!(steps("epoch/val_loss"), [1]);
+        assert_eq!(steps("images/0"), [0]);
+    }
+}
