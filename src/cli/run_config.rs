@@ -5,6 +5,7 @@ use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::Chosen;
 use vgg_wgpu::train::Trainer;
 
+use super::augment_args::AugmentArgs;
 use super::common::ResizeArg;
 use super::network::HeadArg;
 use super::sets::{FitArg, Sets};
@@ -18,6 +19,8 @@ pub struct Config<'a> {
     network: NetworkConfig<'a>,
     data: DataConfig,
     learning: &'a LearningArgs,
+    #[serde(skip_serializing_if = "AugmentArgs::is_none")]
+    augmentation: &'a AugmentArgs,
     adapter: AdapterConfig<'a>,
     /// What ran where several kernels could: with these a run on the same adapter gives the same bits.
     choices: Vec<Chosen>,
@@ -108,6 +111,7 @@ impl<'a> Config<'a> {
                 limit: args.limit,
             },
             learning: &args.learning,
+            augmentation: &args.augmentation,
             adapter: AdapterConfig {
                 name: &facts.name,
                 backend: &facts.backend,

@@ -20,6 +20,7 @@ mod step_log;
 mod trainer;
 mod tuned;
 
+pub use crate::ops::Augmentation;
 pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;
 pub use feed::Feed;
@@ -28,7 +29,7 @@ pub use init::Init;
 pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};
 pub use run_folder::RunFolder;
 pub use schedule::{Course, Curve, Schedule};
-pub use sheet::{Tile, write_sheet};
+pub use sheet::{Tile, write_grid, write_sheet};
 pub use step_log::StepLog;
 pub use trainer::{Metrics, Trainer, TrainerOptions, gradients, logits, logits_of};
 pub use tuned::{TunedCache, TunedError, recorded_choices};
