@@ -2,6 +2,8 @@
 //! It uses the library from outside, as `vgg_wgpu`.
 
 mod adapters;
+mod augment;
+mod augment_args;
 mod bench;
 mod board;
 mod common;
@@ -60,6 +62,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    Augment(augment::AugmentPreviewArgs),
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
     Bench(bench::BenchArgs),
@@ -106,6 +109,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Predict(args) => predict::run(args),
+            Command::Augment(args) => augment::run(args),
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),
             Command::Bench(args) => bench::run(args),

@@ -9,6 +9,7 @@ use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::Chosen;
 use vgg_wgpu::train::Trainer;
 
+use super::augment_args::AugmentArgs;
 use super::common::ResizeArg;
 use super::network::HeadArg;
 use super::sets::{FitArg, Sets};
@@ -22,6 +23,8 @@ pub struct Config<'a> {
     network: NetworkConfig<'a>,
     data: DataConfig,
     learning: &'a LearningArgs,
+    #[serde(skip_serializing_if = "AugmentArgs::is_none")]
+    augmentation: &'a AugmentArgs,
     adapter: AdapterConfig<'a>,
     /// What `--config` takes from this file.
     flags: &'a toml::Table,
@@ -114,6 +117,7 @@ impl<'a> Config<'a> {
                 limit: args.limit,
             },
             learning: &args.learning,
+            augmentation: &args.augmentation,
             adapter: AdapterConfig {
                 name: &facts.name,
                 backend: &facts.backend,

@@ -14,6 +14,7 @@ use vgg_wgpu::train::{
     Trainer, TrainerOptions,
 };
 
+use super::augment_args::AugmentArgs;
 use super::board::BoardArgs;
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, say};
 use super::keep::{Ending, Interrupted, KeepArgs, Keeper, end_after_a_step};
@@ -57,6 +58,8 @@ pub struct TrainArgs {
     pub(super) resize_filter: ResizeArg,
     #[command(flatten)]
     pub(super) learning: LearningArgs,
+    #[command(flatten)]
+    pub(super) augmentation: AugmentArgs,
     #[command(flatten)]
     pub(super) adapter: AdapterArgs,
     #[command(flatten)]
@@ -128,7 +131,7 @@ pub(super) struct LearningArgs {
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     freeze: Option<FreezeArg>,
-    /// Seed of weights, order of images and dropout masks
+    /// Seed of weights, order of images, augmentation and dropout masks
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(super) seed: u64,
 }
@@ -195,7 +198,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         true => balanced(&sets.train.labels(), classes.len()),
         false => Vec::new(),
     };
-    let how = TrainerOptions { filter: args.resize_filter.into(), class_weights };
+    let (filter, augmentation) = (args.resize_filter.into(), args.augmentation.of());
+    let how = TrainerOptions { filter, class_weights, augmentation };
     let mut trainer = Trainer::with_options(network, sets.train.feed(), sets.test.feed(), &how)?;
     let fit = args.fit();
 
@@ -384,7 +388,7 @@ fn name(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn channels(text: &str) -> Result<usize> {
+pub(super) fn channels(text: &str) -> Result<usize> {
     match text {
         "1" => Ok(1),
         "3" => Ok(3),

@@ -106,6 +106,25 @@ pub enum GraphError {
         /// What is expected.
         expected: String,
     },
+    /// A random change of images that an input of this size does not allow.
+    #[error("the augmentation's {what} is {found}, but has to be {expected}")]
+    Augmentation {
+        /// Which number.
+        what: &'static str,
+        /// What was asked for.
+        found: f32,
+        /// What is allowed.
+        expected: String,
+    },
+    /// Images that cannot be changed at random: raw tensors, or resized by Pillow's filter.
+    #[error(
+        "augmentation samples 8-bit images bilinearly, which {images} are not; it goes with \
+         --resize-filter bilinear"
+    )]
+    AugmentedFormat {
+        /// What they are.
+        images: &'static str,
+    },
     /// A label that is no class of the network.
     #[error("image {image} has the label {label}, the network tells {classes} classes apart")]
     Label {

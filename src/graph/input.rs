@@ -5,7 +5,9 @@ use super::lower::{Home, Lowering, Pass};
 use super::setting::Setting;
 use super::source::{Format, Reads};
 use super::{Layer, ResizeFilter};
-use crate::ops::{LoadRaw, Pictures, ResizeBilinear, ResizePillow, Shard, WinogradPictures};
+use crate::ops::{
+    Augment, LoadRaw, Pictures, ResizeBilinear, ResizePillow, Shard, WinogradPictures, draws_layout,
+};
 use crate::shape::Layout;
 
 /// The images, if the first convolution resizes them as it reads: in inference, where nobody else reads
@@ -46,6 +48,11 @@ impl Lowering<'_> {
         for (i, &(first, count)) in source.shards.iter().enumerate() {
             let shard = Shard { first, count, samples };
             let pictures = source.shape.pictures(shard, output, network.normalisation());
+            if let Some(augmentation) = source.augmentation {
+                let (pixels, draws) = (self.pixels(i, pictures.pixels()), self.draws(samples));
+                self.node("input", Augment { pictures, augmentation }, &[order, pixels, draws, x]);
+                continue;
+            }
             match source.format {
                 Format::Raw => {
                     let op = LoadRaw { shard, output };
@@ -70,6 +77,11 @@ impl Lowering<'_> {
 
     fn pixels(&mut self, shard: usize, layout: Layout) -> usize {
         self.tensor("images".to_owned(), layout, Home::Pixels(shard))
+    }
+
+    /// What is drawn for the images of a batch, of which there are at most `samples`.
+    pub(super) fn draws(&mut self, samples: usize) -> usize {
+        self.tensor("draws".to_owned(), draws_layout(samples), Home::Draws)
     }
 
     /// The order in which batches take the samples.

@@ -57,6 +57,8 @@ pub enum Home {
     Order,
     /// The labels of the image set.
     Labels,
+    /// What is drawn for the images of a batch.
+    Draws,
     /// The metrics ring.
     Metrics,
 }
@@ -96,16 +98,18 @@ pub struct Graph {
 
 /// Builds the graph of a pass, with kernels made for launches of `setting.images` images.
 pub fn lower(setting: &Setting<'_>, source: Reads<'_>) -> Graph {
+    // Only training changes its images.
+    let augmentation = source.augmentation.filter(|_| setting.pass == Pass::Train);
+    let source = Reads { augmentation, ..source };
     let network = setting.network;
     let layers = network.layers();
     let (graph, saved) = (Graph::default(), Vec::new());
     let pictures = input::read_by_convolution(setting, &layers, source);
     let mut lowering =
         Lowering { graph, setting, layers: &layers, pictures, saved, next: 0, norms: 0 };
-    let (labels, samples) = (source.shape.count, source.shape.count);
     let x = lowering.input(source);
     let logits = lowering.forward(x);
-    let dlogits = lowering.loss(logits, network.classes(), labels, samples);
+    let dlogits = lowering.loss(logits, network.classes(), source);
     if setting.pass == Pass::Train {
         lowering.backward(dlogits);
     }
@@ -321,13 +325,19 @@ impl Lowering<'_> {
         self.tensor(format!("{layer} weights"), layout, home)
     }
 
-    fn loss(&mut self, logits: usize, classes: usize, labels: usize, samples: usize) -> usize {
+    fn loss(&mut self, logits: usize, classes: usize, source: Reads<'_>) -> usize {
+        let (labels, samples) = (source.shape.count, source.shape.count);
+        let mixup = source.augmentation.is_some_and(|augmentation| augmentation.mixup > 0.0);
         let order = self.order(samples);
         let known = self.tensor("labels".to_owned(), Layout::Words(2 * labels), Home::Labels);
         let dlogits = self.arena("loss", "gradient", Layout::Rows(classes));
         let outcome = self.arena("loss", "outcome", Layout::Rows(2));
-        let op = SoftmaxCrossEntropy { classes, samples, labels };
-        self.node("loss", op, &[order, known, logits, dlogits, outcome]);
+        let op = SoftmaxCrossEntropy { classes, samples, labels, mixup };
+        let mut tensors = vec![order, known, logits, dlogits, outcome];
+        if mixup {
+            tensors.push(self.draws(samples));
+        }
+        self.node("loss", op, &tensors);
         let layout = Layout::Flat(METRIC_SLOTS * 4);
         let metrics = self.tensor("metrics".to_owned(), layout, Home::Metrics);
         self.node("loss", MetricsUpdate { slots: METRIC_SLOTS }, &[outcome, metrics]);

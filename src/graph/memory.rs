@@ -87,7 +87,7 @@ pub(super) fn graphs(
     let infer = [(Pass::Infer, raw), (Pass::Infer, bilinear)];
     let train = options.train.then_some((Pass::Train, raw));
     let lower = |(pass, format)| {
-        let source = Reads { shape, format, shards: &[(0, 1)] };
+        let source = Reads { shape, format, augmentation: None, shards: &[(0, 1)] };
         // Updates in place or not, the arena is the same.
         lower::lower(&setting(architecture, options, pass, (images, false), facts), source)
     };

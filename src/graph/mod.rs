@@ -2,6 +2,7 @@
 //! passes.
 
 mod architecture;
+mod augmented;
 mod backward;
 mod check;
 mod chosen;

@@ -7,7 +7,6 @@ use super::memory::{graphs, merged, plan, setting};
 use super::parameter::{self, Parameter};
 use super::plan::{self, Arena, MemoryPlan, Place};
 use super::program::{Bound, Program};
-use super::source::Reads;
 use super::{Architecture, GraphError, ImageSource};
 use crate::gpu::{Buffer, BufferRange, Gpu};
 use crate::kernel::{Kernels, Variant};
@@ -285,7 +284,7 @@ impl Network {
         let ranges = source.ranges();
         let setting =
             setting(&self.architecture, &self.options, pass, (images, self.plan.in_place), facts);
-        let reads = Reads { shape: source.shape, format: source.format, shards: &ranges };
+        let reads = source.reads(&ranges);
         let graph = lower::lower(&setting, reads);
         let words = source.tables(self.architecture.input());
         let tables = self.gpu().buffer("tables", words.len() as u64 * 4)?;
@@ -300,6 +299,7 @@ impl Network {
             (Home::Tables, _) => tables.whole(),
             (Home::Order, _) => source.order.whole(),
             (Home::Labels, _) => source.labels.whole(),
+            (Home::Draws, _) => source.draws().expect("a set that is augmented has them"),
             (Home::Metrics, _) => self.metrics.whole(),
             (Home::Arena, place) => {
                 let place = place.expect("every arena tensor of a node is placed");

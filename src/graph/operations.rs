@@ -34,7 +34,7 @@ pub fn operations(
     let setting = setting(architecture, options, pass, launches, facts);
     let format = Format::Bytes(ResizeFilter::Bilinear);
     let shards = &[(0, images.count)];
-    let graph = lower::lower(&setting, Reads { shape: images, format, shards });
+    let graph = lower::lower(&setting, Reads { shape: images, format, augmentation: None, shards });
     let of_node = |node: lower::Node| Operation { layer: node.layer, op: node.op };
     let mut operations: Vec<_> = graph.nodes.into_iter().map(of_node).collect();
     // Frozen features and dense layers updated in place leave nothing to it.

@@ -39,7 +39,7 @@ pub struct Batch {
     pub count: usize,
     /// Number of the training step, from 0; the metrics go to slot `number % METRIC_SLOTS`.
     pub number: u32,
-    /// Seed of the dropout masks.
+    /// Seed of the dropout masks and of what is done to images.
     pub seed: u32,
     /// Learning rate.
     pub learning_rate: f32,
@@ -210,6 +210,9 @@ impl Program {
         mut after: impl FnMut(usize, usize, &mut Recorder<'_>) -> Result<(), GraphError>,
     ) -> Result<(), GraphError> {
         self.check(network, batch)?;
+        if self.pass == Pass::Train {
+            self.source.draw(network.gpu(), network.architecture().input(), batch)?;
+        }
         for base in (0..batch.count).step_by(self.micro_batch) {
             let images = self.micro_batch.min(batch.count - base) as u32;
             let step = Step {

@@ -1,8 +1,8 @@
 //! Image sets on the device.
 
 use super::{Architecture, GraphError, SourceShape};
-use crate::gpu::{Buffer, Gpu};
-use crate::ops::{Pictures, ResizeBilinear, ResizePillow, Shard, label_words};
+use crate::gpu::{Buffer, BufferRange, Gpu};
+use crate::ops::{Augmentation, Pictures, ResizeBilinear, ResizePillow, Shard, label_words};
 use crate::shape::FeatureMap;
 
 /// How 8-bit images are resized to a network's input.
@@ -39,6 +39,8 @@ pub(super) enum Format {
 pub(super) struct Reads<'a> {
     pub shape: SourceShape,
     pub format: Format,
+    /// What is done to images that a network is trained with, if anything.
+    pub augmentation: Option<Augmentation>,
     /// First image and number of images of each shard.
     pub shards: &'a [(usize, usize)],
 }
@@ -54,6 +56,8 @@ pub struct ImageSource {
     /// Two words an image, see [`label_words`].
     pub(super) labels: Buffer,
     pub(super) order: Buffer,
+    /// What is done to images in training, with room for what is drawn for a batch.
+    pub(super) augmentation: Option<(Augmentation, Buffer)>,
     /// The image with the largest label, and the label.
     largest: Option<(usize, u32)>,
 }
@@ -157,7 +161,8 @@ impl ImageSource {
         let shards = shards(gpu, image, shape.count)?;
         let bytes = shape.count as u64 * 4;
         let (labels, order) = (gpu.buffer("labels", 2 * bytes)?, gpu.buffer("order", bytes)?);
-        let source = Self { shape, format, shards, labels, order, largest };
+        let augmentation = None;
+        let source = Self { shape, format, shards, labels, order, augmentation, largest };
         source.set_order(gpu, &(0..shape.count as u32).collect::<Vec<_>>())?;
         Ok(source)
     }
@@ -198,6 +203,15 @@ impl ImageSource {
         Ok(gpu.write(&self.order.whole(), order)?)
     }
 
+    pub(super) fn reads<'a>(&self, shards: &'a [(usize, usize)]) -> Reads<'a> {
+        let augmentation = self.augmentation.as_ref().map(|&(augmentation, _)| augmentation);
+        Reads { shape: self.shape, format: self.format, augmentation, shards }
+    }
+
+    pub(super) fn draws(&self) -> Option<BufferRange> {
+        self.augmentation.as_ref().map(|(_, draws)| draws.whole())
+    }
+
     pub(super) fn ranges(&self) -> Vec<(usize, usize)> {
         self.shards.iter().map(|&(first, count, _)| (first, count)).collect()
     }
@@ -224,6 +238,7 @@ impl ImageSource {
             }
             Format::Raw | Format::Bytes(_) => {}
         }
+        self.check_augmentation(input)?;
         match self.largest.filter(|&(_, label)| label as usize >= network.classes()) {
             Some((image, label)) => {
                 Err(GraphError::Label { image, label, classes: network.classes() })

@@ -1,6 +1,8 @@
 //! The operations: one file each, with the shape it works on, its f64 reference on the CPU, and its
 //! kernel variants.
 
+mod augment;
+mod augmentation;
 mod avgpool;
 mod batch_norm;
 mod batch_norm_backward;
@@ -39,6 +41,8 @@ use std::fmt::Debug;
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Step, Variant};
 
+pub use augment::{Augment, draws_layout};
+pub use augmentation::{Augmentation, Mix};
 pub use avgpool::{AvgPoolBackward, AvgPoolForward};
 pub use batch_norm::{
     BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics, moments, slots,
@@ -139,6 +143,7 @@ pub struct Entry {
 pub const REGISTRY: &[Entry] = &[
     Entry { name: "resize_bilinear", examples: resize::examples },
     Entry { name: "resize_pillow", examples: resize_pillow::examples },
+    Entry { name: "augment", examples: augment::examples },
     Entry { name: "load_raw", examples: load_raw::examples },
     Entry { name: "fill_halo", examples: fill_halo::examples },
     Entry { name: "conv_forward", examples: conv::forward_examples },

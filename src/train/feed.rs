@@ -11,6 +11,7 @@ use crate::gpu::Gpu;
 use crate::graph::{
     GraphError, ImageSource, Network, Pass, Pixels, Program, ResizeFilter, SourceShape,
 };
+use crate::ops::Augmentation;
 
 /// A set of images for a network.
 #[derive(Debug, Clone)]
@@ -93,6 +94,7 @@ impl Pump {
         feed: Feed<'_>,
         filter: ResizeFilter,
         (which, weights): (&'static str, &[f32]),
+        augmentation: Augmentation,
     ) -> Result<Self, TrainError> {
         if feed.images() == 0 {
             return Err(TrainError::NoImages { which });
@@ -108,6 +110,10 @@ impl Pump {
                 let order = (0..set.len() as u32).collect();
                 (room(network, &*set, filter)?, Some(Streamed { set, order }))
             }
+        };
+        let source = match augmentation.is_none() {
+            true => source,
+            false => source.augmented(network.gpu(), augmentation)?,
         };
         let (program, weights) = (network.bind(pass, Arc::new(source))?, weights.to_vec());
         Ok(Self { program, streamed, weights, fingerprint })

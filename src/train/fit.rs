@@ -32,7 +32,7 @@ pub struct FitOptions {
     pub label_smoothing: f32,
     /// The run ends after this many epochs in which the validation loss did not fall below its least.
     pub patience: Option<u32>,
-    /// Seed of the order of images and of the dropout masks.
+    /// Seed of the order of images, of what is done to them, and of the dropout masks.
     pub seed: u64,
     /// True if each epoch takes the images in another order.
     pub shuffle: bool,

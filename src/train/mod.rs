@@ -24,6 +24,7 @@ mod step_log;
 mod trainer;
 mod tuned;
 
+pub use crate::ops::Augmentation;
 pub use board::{Sample, TensorBoard};
 pub use checkpoint::{Checkpoint, RunState, save_checkpoint};
 pub use confusion::{ClassScores, Confusion, write_confusion};
@@ -35,7 +36,7 @@ pub use metrics_log::MetricsLog;
 pub use model::{Card, architecture_of, gradients_of, initialise, load, model_of, save};
 pub use run_folder::{CHECKPOINT, RunFolder};
 pub use schedule::{Course, Curve, Schedule};
-pub use sheet::{Tile, write_sheet};
+pub use sheet::{Tile, write_grid, write_sheet};
 pub use step_log::StepLog;
 pub use trainer::{Metrics, Trainer, TrainerOptions, gradients, logits, logits_of};
 pub use tuned::{TunedCache, TunedError, recorded_choices};

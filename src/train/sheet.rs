@@ -42,10 +42,23 @@ pub struct Tile<'a> {
 /// [`PlotError::Nothing`] without pictures, [`PlotError::Write`] if the file cannot be written, the
 /// others if drawing fails.
 pub fn write_sheet(tiles: &[Tile<'_>], title: &str, png: &Path) -> Result<(), PlotError> {
-    if tiles.is_empty() {
+    let columns = COLUMNS.min(tiles.len() as u32).max(4);
+    write_grid(tiles, columns, title, png)
+}
+
+/// As [`write_sheet`], in rows of `columns`.
+///
+/// # Errors
+/// As [`write_sheet`].
+pub fn write_grid(
+    tiles: &[Tile<'_>],
+    columns: u32,
+    title: &str,
+    png: &Path,
+) -> Result<(), PlotError> {
+    if tiles.is_empty() || columns == 0 {
         return Err(PlotError::Nothing);
     }
-    let columns = COLUMNS.min(tiles.len() as u32).max(4);
     let rows = (tiles.len() as u32).div_ceil(columns);
     let lines = tiles.iter().map(|tile| tile.lines.len() as u32).max().unwrap_or(0);
     let row_height = SIDE + lines * LINE + GAP;

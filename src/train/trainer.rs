@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::feed::{Feed, Pump, Ready};
 use super::{Next, TrainError, gradients_of};
 use crate::graph::{Batch, Chosen, ImageSource, Network, Pass, ResizeFilter};
+use crate::ops::Augmentation;
 use crate::weights::Tensor;
 
 /// Batches that are submitted before the host waits for the first: enough that the device always
@@ -52,6 +53,9 @@ pub struct TrainerOptions {
     /// batch is the sum over its images divided by their number, whatever they weigh. It is tested with
     /// a weight of 1.
     pub class_weights: Vec<f32>,
+    /// What is done at random to the images it is trained with. Hits are counted of these, too: under mixup
+    /// those of the label with the larger share.
+    pub augmentation: Augmentation,
 }
 
 /// A network bound to a set to train with and a set to test with.
@@ -86,10 +90,12 @@ impl Trainer {
         test: impl Into<Feed<'a>>,
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
-        let TrainerOptions { filter, class_weights } = options;
+        let TrainerOptions { filter, class_weights, augmentation } = options;
         let weighed = ("train", class_weights.as_slice());
-        let train = Pump::new(&network, Pass::Train, train.into(), *filter, weighed)?;
-        let test = Pump::new(&network, Pass::Infer, test.into(), *filter, ("test", &[]))?;
+        let none = Augmentation::default();
+        let train =
+            Pump::new(&network, Pass::Train, train.into(), *filter, weighed, *augmentation)?;
+        let test = Pump::new(&network, Pass::Infer, test.into(), *filter, ("test", &[]), none)?;
         Ok(Self { network, train, test })
     }
 
@@ -264,7 +270,8 @@ pub fn logits<'a>(
     seen: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>, TrainError> {
     let unweighed = ("input", &[][..]);
-    rows(network, &Pump::new(network, Pass::Infer, feed.into(), filter, unweighed)?, seen)
+    let none = Augmentation::default();
+    rows(network, &Pump::new(network, Pass::Infer, feed.into(), filter, unweighed, none)?, seen)
 }
 
 /// The logits of all images of a set on the network's device, as [`logits`].

@@ -34,6 +34,7 @@ macro_rules! kernel_tests {
 kernel_tests! {
     resize_bilinear
     resize_pillow
+    augment
     load_raw
     fill_halo
     conv_forward

@@ -264,7 +264,7 @@ fn numbers_are_drawn_as_by_the_fixtures() {
 /// is the first of the largest, and the gradient of the mean loss.
 fn cross_entropy(kernels: &Kernels, logits: &[f64], labels: &[f64]) -> (Vec<[f64; 2]>, Vec<f64>) {
     let images = labels.len();
-    let op = SoftmaxCrossEntropy { classes: 10, samples: images, labels: images };
+    let op = SoftmaxCrossEntropy { classes: 10, samples: images, labels: images, mixup: false };
     let stored: Vec<f64> =
         logits.chunks_exact(10).flat_map(|row| row.iter().copied().chain([0.0; 2])).collect();
     let words = |values: Vec<u32>| Data::U(values);
