@@ -33,7 +33,7 @@ impl Album {
         self.folder.path().join(name)
     }
 
-    fn pictures(&self) -> PathBuf {
+    pub fn pictures(&self) -> PathBuf {
         self.path("pictures")
     }
 
