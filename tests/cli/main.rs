@@ -1,6 +1,7 @@
 //! Runs the program as a person or a script does.
 
 mod adapters;
+mod augment;
 mod bench;
 mod eval;
 mod fetch;

@@ -13,13 +13,13 @@ const CLASSES: [&str; 3] = ["bars", "disc", "ramp"];
 const EACH: usize = 20;
 
 /// A folder of pictures with room for runs beside it.
-struct Album {
+pub struct Album {
     folder: TempDir,
 }
 
 impl Album {
     /// A folder for each class, with pictures of mixed formats, sizes and colours.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let album = Self { folder: tempfile::tempdir().unwrap() };
         for (class, name) in CLASSES.iter().enumerate() {
             for number in 0..EACH {
@@ -29,11 +29,11 @@ impl Album {
         album
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn pictures(&self) -> PathBuf {
+    pub fn pictures(&self) -> PathBuf {
         self.path("pictures")
     }
 
@@ -47,7 +47,7 @@ impl Album {
         path
     }
 
-    fn train(&self, out: &str, more: &[&str]) -> Ended {
+    pub fn train(&self, out: &str, more: &[&str]) -> Ended {
         let (data, out, adapter) = (self.pictures(), self.path(out), chosen_adapter());
         let flags = ["train", "--data", text(&data), "--out", text(&out), "--resize", "16"];
         let size = ["--arch", "1x8,1x16", "--batch", "10", "--dropout", "0.1", "--init", "kaiming"];
@@ -55,7 +55,7 @@ impl Album {
         end(&mut program(&on_adapter(&[&flags[..], &size, &how, more].concat(), &adapter)))
     }
 
-    fn trained(&self, out: &str, more: &[&str]) -> String {
+    pub fn trained(&self, out: &str, more: &[&str]) -> String {
         let ended = self.train(out, more);
         assert_eq!(ended.code, 0, "{ended:?}");
         ended.stdout
@@ -78,7 +78,7 @@ fn drawn(class: usize, number: usize) -> DynamicImage {
     DynamicImage::from(picture)
 }
 
-fn last_of_history(run: &Path) -> (f64, f64) {
+pub fn last_of_history(run: &Path) -> (f64, f64) {
     let history = fs::read_to_string(run.join("history.csv")).unwrap();
     let cells: Vec<f64> =
         history.lines().last().unwrap().split(',').map(|cell| cell.parse().unwrap()).collect();
