@@ -275,3 +275,210 @@ fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Shard;
+    use crate::shape::FeatureMap;
+
+    const IMAGES: usize = 4000;
+
+    fn pictures(source: (usize, usize), output: (usize, usize)) -> Pictures {
+        Pictures {
+            source_height: source.0,
+            source_width: source.1,
+            shard: Shard { first: 0, count: 1, samples: 1 },
+            normalisation: Default::default(),
+            output: FeatureMap::new(output.0, output.1, 3),
+        }
+    }
+
+    /// Draws for many images of 32x32.
+    fn drawn(augmentation: Augmentation) -> Vec<Vec<f64>> {
+        let draws = augmentation.draws(&pictures((32, 32), (32, 32)), (5, 9), IMAGES);
+        draws.chunks_exact(DRAW).map(|draw| draw.iter().map(|&v| f64::from(v)).collect()).collect()
+    }
+
+    fn mean(values: impl Iterator<Item = f64>) -> f64 {
+        values.sum::<f64>() / IMAGES as f64
+    }
+
+    /// The place in the picture that pixel (column, row) of the output sees, from its corner.
+    fn place(draw: &[f64], bits: u32, column: f64, row: f64) -> [f64; 2] {
+        let parts = f64::from(1_u32 << bits);
+        [0, 2].map(|k| {
+            let moved = draw[k] * column + draw[k + 1] * row + draw[5 + k];
+            draw[4 + k] + moved / parts
+        })
+    }
+
+    #[test]
+    fn without_changes_pixels_see_the_places_of_a_resize() {
+        for (source, output) in [((28, 28), (32, 32)), ((7, 9), (224, 96)), ((500, 333), (64, 64))]
+        {
+            let pictures = pictures(source, output);
+            let draws = Augmentation::default().draws(&pictures, (1, 2), 1);
+            let draw: Vec<f64> = draws.iter().map(|&v| f64::from(v)).collect();
+            for (column, row) in [(0, 0), (output.1 - 1, 0), (3, output.0 - 1)] {
+                let (column, row) = (column as f64, row as f64);
+                let found = place(&draw, pictures.bits(0), column, row);
+                let x = (column + 0.5) * source.1 as f64 / output.1 as f64;
+                let y = (row + 0.5) * source.0 as f64 / output.0 as f64;
+                let near = |a: f64, b: f64| (a - b).abs() < 1e-3;
+                assert!(near(found[0], x) && near(found[1], y), "{found:?}, not {x}, {y}");
+            }
+            assert_eq!(draw[8..], [1.0, 1.0, draw[10], draw[11], 0.0, 1.0, 0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn flips_shifts_and_squares_are_as_frequent_as_asked() {
+        let flip = Augmentation { flip: 0.3, crop_padding: 4, cutout: 8, ..Default::default() };
+        let draws = drawn(flip);
+        let flipped = mean(draws.iter().map(|draw| f64::from(u8::from(draw[0] < 0.0))));
+        // Four standard deviations.
+        assert!((flipped - 0.3).abs() < 0.03, "{flipped}");
+        let bits = pictures((32, 32), (32, 32)).bits(4);
+        let mut seen = [0; 9];
+        for draw in &draws {
+            let middle = place(draw, bits, 15.5, 15.5);
+            let shift = middle.map(|at| at - 16.0);
+            assert!(shift.iter().all(|s| s.fract() == 0.0 && s.abs() <= 4.0), "{shift:?}");
+            seen[(shift[1] + 4.0) as usize] += 1;
+            assert!((-4.0..28.0).contains(&draw[10]) && (-4.0..28.0).contains(&draw[11]));
+        }
+        assert!(seen.iter().all(|&count| (360..=530).contains(&count)), "{seen:?}");
+        let top = mean(draws.iter().map(|draw| draw[10]));
+        assert!((top - 11.5).abs() < 0.6, "{top}");
+    }
+
+    #[test]
+    fn angles_are_within_bounds_and_keep_sizes() {
+        let draws = drawn(Augmentation { rotation: 30.0, ..Default::default() });
+        let degrees = |draw: &Vec<f64>| (-draw[1]).atan2(draw[0]).to_degrees();
+        assert!(draws.iter().all(|draw| degrees(draw).abs() <= 30.001));
+        assert!(draws.iter().any(|draw| degrees(draw) > 29.0));
+        assert!(draws.iter().any(|draw| degrees(draw) < -29.0));
+        assert!(mean(draws.iter().map(degrees)).abs() < 1.2);
+        let bits = pictures((32, 32), (32, 32)).bits(0);
+        let parts = f64::from(1_u32 << bits);
+        for draw in &draws {
+            assert!((draw[0].hypot(draw[1]) / parts - 1.0).abs() < 1e-4);
+            // About the middle.
+            let middle = place(draw, bits, 15.5, 15.5);
+            assert!(middle.iter().all(|at| (at - 16.0).abs() < 1e-4), "{middle:?}");
+        }
+    }
+
+    #[test]
+    fn factors_are_within_bounds() {
+        let draws = drawn(Augmentation { brightness: 0.4, contrast: 1.5, ..Default::default() });
+        assert!(draws.iter().all(|draw| (0.6..=1.4).contains(&draw[8])));
+        assert!(draws.iter().all(|draw| (0.0..=2.5).contains(&draw[9])));
+        let means = [8, 9].map(|k| mean(draws.iter().map(|draw| draw[k])));
+        assert!((means[0] - 1.0).abs() < 0.016 && (means[1] - 1.25).abs() < 0.05, "{means:?}");
+    }
+
+    #[test]
+    fn crops_lie_in_the_picture_and_have_its_share() {
+        for sides in [[32, 32], [40, 30], [7, 100], [100, 9], [1, 1]] {
+            let mut random = Random::new(1, 2, 3, Stream::Crop);
+            let (mut least, mut most) = (f64::MAX, 0.0_f64);
+            for _ in 0..2000 {
+                let crop = crop(&mut random, sides, 0.3);
+                for ([first, length], side) in crop.iter().zip(sides) {
+                    assert!(*first >= 0.0 && *length >= 1.0 && first + length <= side as f64);
+                }
+                let area = crop[0][1] * crop[1][1] / (sides[0] * sides[1]) as f64;
+                (least, most) = (least.min(area), most.max(area));
+            }
+            if sides[0] == 32 {
+                assert!((0.27..0.33).contains(&least) && most > 0.95, "{least} to {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn shares_follow_the_beta_distribution() {
+        for alpha in [0.05, 0.2, 0.5, 1.0, 4.0, 40.0] {
+            let augmentation = Augmentation { mixup: alpha, ..Default::default() };
+            let shares: Vec<_> = (0..IMAGES as u32)
+                .map(|number| f64::from(augmentation.mix(3, number, 10).unwrap().share))
+                .collect();
+            assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+            let middle = mean(shares.iter().copied());
+            let variance = mean(shares.iter().map(|share| (share - 0.5).powi(2)));
+            let wanted = 1.0 / (4.0 * (2.0 * f64::from(alpha) + 1.0));
+            assert!((middle - 0.5).abs() < 4.0 * (wanted / IMAGES as f64).sqrt(), "{middle}");
+            assert!((variance / wanted - 1.0).abs() < 0.1, "{alpha}: {variance}, not {wanted}");
+        }
+        assert_eq!(Augmentation::default().mix(3, 0, 10), None);
+    }
+
+    #[test]
+    fn a_partner_is_another_image_of_the_batch() {
+        let augmentation = Augmentation { mixup: 0.4, ..Default::default() };
+        let pictures = pictures((4, 4), (4, 4));
+        for (number, images) in (0..).zip([1, 2, 3, 64]) {
+            let draws = augmentation.draws(&pictures, (0, number), images);
+            let mut partners: Vec<_> =
+                draws.chunks_exact(DRAW).map(|draw| draw[12] as usize).collect();
+            assert!(images == 1 || partners.iter().enumerate().all(|(i, &partner)| i != partner));
+            partners.sort_unstable();
+            assert!(partners.into_iter().eq(0..images));
+        }
+    }
+
+    #[test]
+    fn draws_follow_from_seed_step_and_place_alone() {
+        let pictures = pictures((28, 28), (32, 32));
+        let some = Augmentation { flip: 0.5, rotation: 9.0, cutout: 4, ..Default::default() };
+        let of = |augmentation: Augmentation, drawn, images| {
+            augmentation.draws(&pictures, drawn, images)
+        };
+        let whole = of(some, (7, 3), 8);
+        assert_eq!(whole, of(some, (7, 3), 8));
+        assert_eq!(whole[..3 * DRAW], of(some, (7, 3), 3));
+        for other in [(8, 3), (7, 4)] {
+            assert_ne!(whole, of(some, other, 8));
+        }
+        assert!((1..8).all(|place| whole[..DRAW] != whole[place * DRAW..(place + 1) * DRAW]));
+        // One more kind of change leaves the others as they were.
+        let more = of(Augmentation { brightness: 0.5, ..some }, (7, 3), 8);
+        for (draw, with) in whole.chunks_exact(DRAW).zip(more.chunks_exact(DRAW)) {
+            assert!(draw[..8] == with[..8] && draw[9..] == with[9..] && draw[8] != with[8]);
+        }
+    }
+
+    /// A run that is repeated by a later version depends on them.
+    #[test]
+    fn draws_are_fixed() {
+        let mut random = Random::new(42, 7, 3, Stream::Shift);
+        assert_eq!([(); 3].map(|()| random.below(1000)), [433, 704, 758]);
+        let mix = Augmentation { mixup: 0.2, ..Default::default() }.mix(42, 7, 100);
+        let mix = mix.unwrap();
+        // Powers and cosines may differ in their last bits from machine to machine.
+        assert!((mix.share - 0.999_834_55).abs() < 1e-6 && mix.apart == 92, "{mix:?}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        let none = Augmentation::default();
+        let fault = |augmentation: Augmentation| augmentation.fault([32, 24]);
+        assert_eq!(fault(Augmentation { crop_padding: 23, mixup: 0.2, ..none }), None);
+        let (what, found, expected) = fault(Augmentation { crop_padding: 24, ..none }).unwrap();
+        assert_eq!((what, found), ("crop padding", 24.0));
+        assert!(expected.contains("less than the 24 pixels"), "{expected}");
+        for wrong in [
+            Augmentation { flip: 1.1, ..none },
+            Augmentation { resized_crop: -0.1, ..none },
+            Augmentation { rotation: 181.0, ..none },
+            Augmentation { brightness: f32::NAN, ..none },
+            Augmentation { contrast: -1.0, ..none },
+            Augmentation { mixup: f32::INFINITY, ..none },
+        ] {
+            assert!(fault(wrong).is_some(), "{wrong:?}");
+        }
+    }
+}

@@ -78,7 +78,7 @@ fn drawn(class: usize, number: usize) -> DynamicImage {
     DynamicImage::from(picture)
 }
 
-fn last_of_history(run: &Path) -> (f64, f64) {
+pub fn last_of_history(run: &Path) -> (f64, f64) {
     let history = fs::read_to_string(run.join("history.csv")).unwrap();
     let cells: Vec<f64> =
         history.lines().last().unwrap().split(',').map(|cell| cell.parse().unwrap()).collect();

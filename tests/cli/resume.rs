@@ -191,7 +191,8 @@ fn pictures_that_are_read_ahead_go_on_too() {
         return;
     }
     let album = Album::new();
-    let flags = ["--in-memory", "0", "--epochs", "2", "--balance"];
+    let changed = ["--flip", "--rotate", "10", "--cutout", "4", "--mixup", "0.2", "--tensorboard"];
+    let flags = [&["--in-memory", "0", "--epochs", "2", "--balance"][..], &changed].concat();
     album.trained("whole", &flags);
     let ended = album.train("short", &[&flags[..], &["--max-minutes", "1e-9"]].concat());
     assert_eq!(ended.code, 0, "{ended:?}");

@@ -4,6 +4,7 @@
 //! `WGPU_BACKEND` and `WGPU_ADAPTER_NAME` choose the adapter. Without any, tests that need one say
 //! so and pass, unless `VGG_REQUIRE_GPU=1`.
 
+mod augment;
 mod device;
 #[path = "../oracle/fixtures.rs"]
 mod fixtures;
