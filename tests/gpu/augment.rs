@@ -136,7 +136,7 @@ fn a_shift_takes_whole_pixels_and_lets_black_in() {
             let wanted: Vec<f32> = pixels.map(|(y, x)| at(y + down, x + right)).collect();
             worst(&wanted, shifted) < 1e-6
         };
-        let all = -(padding as i32)..=padding as i32;
+        let all = -padding..=padding;
         let mut tried = all.clone().flat_map(|down| all.clone().map(move |right| (down, right)));
         shifts.push(tried.find(is).expect("one of the shifts that are allowed"));
     }
