@@ -78,17 +78,22 @@ fn main(
     let loss = weight * (log(sum) - (1.0 - spread) * (own - most) - others);
     //@ endif
     store_outcome(image, vec4<f32>(loss, select(0.0, 1.0, best == aim), 0.0, 0.0));
+    //@ if MIXUP
+    let scale = 1.0 / sum;
+    //@ else
     let loss_scale = weight * step.loss_scale;
     let scale = loss_scale / sum;
+    //@ endif
     for (var q = 0u; q < d.quads; q++) {
         let classes = 4u * q + vec4<u32>(0u, 1u, 2u, 3u);
         let probability = exp(inside(q, load_logits(row + q)) - most) * scale;
         //@ if MIXUP
-        let first = select(vec4<f32>(), vec4<f32>(weight_1), classes == vec4<u32>(label));
-        let second = select(vec4<f32>(), vec4<f32>(weight_2), classes == vec4<u32>(label_2));
-        let own = (1.0 - spread) * (first + second) + weight * every;
-        let wanted = select(vec4<f32>(), own, classes < vec4<u32>(d.classes));
-        store_dlogits(row + q, probability - wanted * step.loss_scale);
+        let first = select(vec4<f32>(), vec4<f32>(1.0 - spread), classes == vec4<u32>(label));
+        let second = select(vec4<f32>(), vec4<f32>(1.0 - spread), classes == vec4<u32>(label_2));
+        let gradient = weight_1 * (probability - (first + every))
+                     + weight_2 * (probability - (second + every));
+        let used = select(vec4<f32>(), gradient, classes < vec4<u32>(d.classes));
+        store_dlogits(row + q, used * step.loss_scale);
         //@ else
         let own = select(vec4<f32>(), vec4<f32>(1.0 - spread), classes == vec4<u32>(label));
         let wanted = select(vec4<f32>(), own + every, classes < vec4<u32>(d.classes));

@@ -12,7 +12,7 @@ use super::common::{AdapterArgs, positive, say};
 use super::report::note;
 use super::sets::{Opened, SetArgs};
 
-/// Draw what augmentation makes of images: originals, and beside each some of its variants
+/// Draw what augmentation makes of images, beside the originals
 ///
 /// The device makes them by the kernel that training runs. Variant k of row i is what step k - 1 of a
 /// run with this seed and these flags does to the image at place i of its batch, mixed with others of the
