@@ -116,7 +116,7 @@ impl Augmentation {
         Some(Mix { share, apart })
     }
 
-    /// What is drawn for the `images` images of a batch in step `number`, [`DRAW`] numbers each:
+    /// What is drawn for the `images` images of a batch in step `number`, 16 numbers each:
     ///
     /// - what a column and a row further on add to the place in the picture: x by column, x by row, y by
     ///   column, y by row, in whole parts of a pixel, of which there are `2^pictures.bits`;
