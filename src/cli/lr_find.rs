@@ -60,7 +60,7 @@ struct Report<'a> {
 pub fn run(args: &LrFindArgs) -> Result<()> {
     let training = &args.training;
     ensure!(args.from < args.to, "--from {} is not below --to {}", args.from, args.to);
-    let opened = training.sets.open()?;
+    let opened = training.open()?;
     let start = Start::new(training, None, &opened)?;
     let gpu = training.adapter.open()?;
     say(format!("adapter   {}", gpu.facts()))?;

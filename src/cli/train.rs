@@ -51,7 +51,7 @@ pub struct TrainArgs {
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let training = &args.training;
-    let opened = training.sets.open()?;
+    let opened = training.open()?;
     let classes = opened.classes().to_vec();
     let start = Start::new(training, args.keep.resume.as_deref(), &opened)?;
     let (name, path) = args.place()?;

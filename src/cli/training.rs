@@ -147,6 +147,12 @@ impl TrainingArgs {
         }
     }
 
+    /// Finds the images, once it is known that the flags go together.
+    pub fn open(&self) -> Result<Opened> {
+        self.learning.optimizer.of()?;
+        Ok(self.sets.open()?)
+    }
+
     /// Reads the images, makes the network and binds both, telling of it. `in_place` allows updates that
     /// leave no gradients.
     ///

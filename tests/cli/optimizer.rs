@@ -21,13 +21,14 @@ fn every_rule_learns_in_its_own_way() {
     }
     let set = Set::new();
     let sgd = ["--lr", "0.02", "--init", "kaiming"];
+    let push = ["--lr", "0.003", "--init", "kaiming", "--momentum", "0.9"];
     let adam = ["--optimizer", "adamw", "--lr", "0.01", "--init", "kaiming"];
     let mut found: Vec<(&str, Vec<f64>)> = Vec::new();
     for (name, flags) in [
         ("sgd", [&sgd[..], &[]].concat()),
-        ("momentum", [&sgd[..], &["--momentum", "0.9"]].concat()),
-        ("nesterov", [&sgd[..], &["--momentum", "0.9", "--nesterov"]].concat()),
-        ("clipped", [&sgd[..], &["--momentum", "0.9", "--clip-norm", "0.1"]].concat()),
+        ("momentum", push.to_vec()),
+        ("nesterov", [&push[..], &["--nesterov"]].concat()),
+        ("clipped", [&push[..], &["--clip-norm", "0.5"]].concat()),
         ("decayed", [&sgd[..], &["--weight-decay", "0.1"]].concat()),
         ("decayed-all", [&sgd[..], &["--weight-decay", "0.1", "--decay-all"]].concat()),
         ("adamw", adam.to_vec()),
@@ -83,7 +84,7 @@ fn flags_that_do_not_go_together_are_told() {
         (&["--nesterov"], "--nesterov needs a --momentum"),
     ] {
         fails(&[&["train"], flags, &tail].concat(), 1, &[words]);
-        fails(&[&["plan"], flags].concat(), 1, &[words]);
+        fails(&[&["lr-find"], flags, &tail].concat(), 1, &[words]);
     }
 }
 
