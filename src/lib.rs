@@ -24,19 +24,21 @@
 //! use vgg_wgpu::data;
 //! use vgg_wgpu::gpu::{Gpu, GpuOptions};
 //! use vgg_wgpu::graph::{Architecture, Network, NetworkOptions};
+//! use vgg_wgpu::ops::Optimizer;
 //! use vgg_wgpu::train::{self, Card, FitOptions, Init, RunFolder, Trainer};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let images = data::embedded()?;
 //! let architecture = Architecture::builder().table("1x16,1x32,2x64")?.input(1, 32, 32).build()?;
 //! let gpu = Arc::new(Gpu::open(&GpuOptions::default())?);
-//! let options = NetworkOptions { batch: 64, momentum: true, ..NetworkOptions::default() };
+//! let optimizer = Optimizer::sgd(0.9);
+//! let options = NetworkOptions { batch: 64, optimizer, ..NetworkOptions::default() };
 //! let network = Network::new(gpu, architecture, options)?;
 //! train::initialise(&network, Init::Kaiming, 42)?;
 //!
 //! let mut trainer = Trainer::new(network, &images.train, &images.test)?;
 //! let fit = FitOptions {
-//!     epochs: 4, batch: 64, learning_rate: 0.02, momentum: 0.9, seed: 42, ..Default::default()
+//!     epochs: 4, batch: 64, learning_rate: 0.02, seed: 42, ..Default::default()
 //! };
 //! // Anything that is an `Observer` may follow a run; this one keeps it on disk.
 //! let mut folder = RunFolder::create("runs/mine".as_ref(), "", "mine", Card::of(&images.classes))?;

@@ -218,6 +218,17 @@ impl Layout {
         }
     }
 
+    /// Where weights lie among biases: the first of each so many elements. Returns both numbers, first
+    /// those after which it is the same again. Scale and shift of a normalisation are no weights.
+    pub const fn weights(&self) -> (usize, usize) {
+        match *self {
+            Layout::Filter { c, k } => (self.len(1), TAPS * padded(c) * padded(k)),
+            Layout::Panels { inputs, .. } => ((inputs + 1) * PANEL, inputs * PANEL),
+            Layout::Norm { .. } => (self.len(1), 0),
+            _ => (self.len(1), self.len(1)),
+        }
+    }
+
     /// Bytes for `n` images.
     pub const fn bytes(&self, n: usize) -> u64 {
         self.len(n) as u64 * 4

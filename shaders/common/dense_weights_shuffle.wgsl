@@ -6,7 +6,8 @@
 // An invocation computes one quad of outputs for 4 QUADS inputs. The inputs of LANES images are loaded
 // once a subgroup, each lane another image, and broadcast from a constant lane below LANES.
 // Grid: ceil(in_quads / QUADS) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
-// The includer gives `finish`, which takes the place of a quad in the panels and its gradient.
+// The includer gives `finish`, which takes the place of a quad in the panels, its gradient, and whether it
+// is of biases.
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -62,11 +63,11 @@ fn main(
     //@ for q in range(QUADS)
     if first + ${q}u < d.in_quads {
         //@ for e in range(4)
-        finish(base + ((first + ${q}u) * 4u + ${e}u) * 8u, sum_${q}_${e});
+        finish(base + ((first + ${q}u) * 4u + ${e}u) * 8u, sum_${q}_${e}, false);
         //@ endfor
     }
     //@ endfor
     if first == 0u {
-        finish(base + inputs * 8u, bias);
+        finish(base + inputs * 8u, bias, true);
     }
 }

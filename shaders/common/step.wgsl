@@ -8,9 +8,13 @@ struct Step {
     seed: u32,          // of the dropout masks
     number: u32,        // of the training step
     learning_rate: f32,
-    momentum: f32,
+    momentum: f32,      // beta1 of AdamW
     loss_scale: f32,    // 1 / images in the whole batch
     weight_decay: f32,
     label_smoothing: f32,
+    beta2: f32,         // of AdamW
+    adam_rate: f32,     // its learning rate, and
+    adam_epsilon: f32,  // its epsilon, which make up for moments that began at 0
+    max_norm: f32,      // of clipped gradients
 }
 @group(1) @binding(0) var<uniform> step: Step;

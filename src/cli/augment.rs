@@ -40,7 +40,7 @@ pub struct AugmentPreviewArgs {
     #[command(flatten)]
     sets: SetArgs,
     /// Channels that pictures are given: 1 (grey) or 3 (RGB) [default: 3]
-    #[arg(long, value_name = "1|3", value_parser = super::train::channels, help_heading = "Data")]
+    #[arg(long, value_name = "1|3", value_parser = super::training::channels, help_heading = "Data")]
     channels: Option<usize>,
     #[command(flatten)]
     augmentation: AugmentArgs,

@@ -21,6 +21,8 @@ use toml::{Spanned, Table, Value};
 const CONFIG: &str = "config";
 /// The flag that names a run, whose flags are those of its `config.toml`.
 const RESUME: &str = "resume";
+/// The subcommand that leaves records of its flags.
+const RECORDED: &str = "train";
 /// The table of a run's `config.toml` that holds its flags.
 pub const FLAGS: &str = "flags";
 /// Flags that belong to one run: not kept for another one.
@@ -44,8 +46,9 @@ pub fn with_file(mut command: Command, given: Vec<OsString>) -> Result<Vec<OsStr
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     command.build();
+    let train = command.find_subcommand(RECORDED).cloned();
     let Some(command) = command.find_subcommand_mut(name) else { return Ok(given) };
-    let arguments = arguments(command, matches, &text).map_err(|wrong| {
+    let arguments = arguments((command, train.as_ref()), matches, &text).map_err(|wrong| {
         let line = text[..wrong.place.start].matches('\n').count() + 1;
         command.error(wrong.kind, format!("{}:{line}: {}", path.display(), wrong.what))
     })?;
@@ -147,16 +150,24 @@ impl Wrong {
     }
 }
 
-/// The flags of a file as arguments.
-fn arguments(command: &Command, given: &ArgMatches, text: &str) -> Result<Vec<String>, Wrong> {
+/// The flags of a file as arguments. The record of a run also has flags of `train` that `command` has not.
+fn arguments(
+    (command, train): (&Command, Option<&Command>),
+    given: &ArgMatches,
+    text: &str,
+) -> Result<Vec<String>, Wrong> {
     let table = DeTable::parse(text).map_err(|error| {
         let place = error.span().unwrap_or(0..0);
         Wrong::value(place, error.message().to_owned())
     })?;
     let mut seen: Vec<(&str, usize)> = Vec::new();
     let mut arguments = Vec::new();
+    let record = record(table.get_ref()).is_some();
     for (key, value) in entries(table.get_ref()) {
-        let (name, arg) = known(command, key)?;
+        let (name, arg) = match known(command, key) {
+            Err(_) if record && train.is_some_and(|train| known(train, key).is_ok()) => continue,
+            found => found?,
+        };
         let line = text[..key.span().start].matches('\n').count() + 1;
         if let Some((_, before)) = seen.iter().find(|(seen, _)| *seen == name) {
             let what = format!("{name} is there twice, first in line {before}");
@@ -173,12 +184,16 @@ fn arguments(command: &Command, given: &ArgMatches, text: &str) -> Result<Vec<St
 
 type Entry<'a, 'i> = (&'a Spanned<Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
 
+/// The flags in the record of a run.
+fn record<'a, 'i>(table: &'a DeTable<'i>) -> Option<&'a DeTable<'i>> {
+    table.get(FLAGS).and_then(|flags| flags.get_ref().as_table())
+}
+
 /// The keys of the file, and of its tables, in its order. The names of tables are for people; but in
 /// the record of a run only its flags are flags.
 fn entries<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
-    let record = table.get(FLAGS).and_then(|flags| flags.get_ref().as_table());
     let mut entries = Vec::new();
-    for (key, value) in record.unwrap_or(table) {
+    for (key, value) in record(table).unwrap_or(table) {
         match value.get_ref().as_table() {
             Some(group) => entries.extend(group),
             None => entries.push((key, value)),

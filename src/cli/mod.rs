@@ -16,9 +16,11 @@ mod gradients;
 mod import;
 mod infer;
 mod keep;
+mod lr_find;
 mod man;
 mod model;
 mod network;
+mod optimizer;
 mod plan;
 mod predict;
 mod progress;
@@ -29,6 +31,7 @@ mod sets;
 mod shaders;
 mod start;
 mod train;
+mod training;
 mod tune;
 mod tuned;
 
@@ -62,6 +65,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    #[command(args_override_self = true)]
+    LrFind(Box<lr_find::LrFindArgs>),
     Augment(augment::AugmentPreviewArgs),
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
@@ -109,6 +114,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Predict(args) => predict::run(args),
+            Command::LrFind(args) => lr_find::run(args),
             Command::Augment(args) => augment::run(args),
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),

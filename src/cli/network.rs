@@ -11,6 +11,7 @@ use vgg_wgpu::shape::Head;
 use vgg_wgpu::train::Init;
 
 use super::common::{AdapterArgs, MemoryArgs, positive};
+use super::optimizer::OptimizerArgs;
 
 // Plain comments on these groups: clap would take doc comments for the help of the subcommand.
 
@@ -190,9 +191,8 @@ pub struct WorkArgs {
     /// Images in a batch
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
     pub batch: usize,
-    /// Momentum of SGD: above 0 it takes memory
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.0)]
-    pub momentum: f32,
+    #[command(flatten)]
+    pub optimizer: OptimizerArgs,
     /// Which layers are not trained
     #[arg(long, value_enum)]
     pub freeze: Option<FreezeArg>,
@@ -216,7 +216,7 @@ impl WorkArgs {
         let options = NetworkOptions {
             batch: self.batch,
             train: self.pass == PassArg::Train,
-            momentum: self.momentum > 0.0,
+            optimizer: self.optimizer.of()?,
             freeze_features: self.freeze.is_some(),
             ghost_batch: self.network.ghost_batch_norm,
             update_in_place: true,

@@ -13,7 +13,8 @@ use super::augment_args::AugmentArgs;
 use super::common::ResizeArg;
 use super::network::HeadArg;
 use super::sets::{FitArg, Sets};
-use super::train::{LearningArgs, TrainArgs};
+use super::train::TrainArgs;
+use super::training::LearningArgs;
 
 /// What `config.toml` tells of a run: all that it takes to repeat it.
 #[derive(Debug, Serialize)]
@@ -22,7 +23,7 @@ pub struct Config<'a> {
     name: &'a str,
     network: NetworkConfig<'a>,
     data: DataConfig,
-    learning: &'a LearningArgs,
+    learning: LearningConfig<'a>,
     #[serde(skip_serializing_if = "AugmentArgs::is_none")]
     augmentation: &'a AugmentArgs,
     adapter: AdapterConfig<'a>,
@@ -45,6 +46,13 @@ struct NetworkConfig<'a> {
     resize: usize,
     resize_filter: ResizeArg,
     parameters: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LearningConfig<'a> {
+    lr: f32,
+    #[serde(flatten)]
+    flags: &'a LearningArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,7 +88,7 @@ struct AdapterConfig<'a> {
 impl<'a> Config<'a> {
     /// The settings of `args` with what they came to.
     pub fn of(
-        args: &'a TrainArgs,
+        TrainArgs { training: args, flags, .. }: &'a TrainArgs,
         name: &'a str,
         sets: &Sets,
         trainer: &'a Trainer,
@@ -116,7 +124,7 @@ impl<'a> Config<'a> {
                 balance: args.balance,
                 limit: args.limit,
             },
-            learning: &args.learning,
+            learning: LearningConfig { lr: args.learning.lr(), flags: &args.learning },
             augmentation: &args.augmentation,
             adapter: AdapterConfig {
                 name: &facts.name,
@@ -126,7 +134,7 @@ impl<'a> Config<'a> {
                 planned_bytes: network.plan().bytes(),
                 variants: trainer.variants(),
             },
-            flags: &args.flags,
+            flags,
             choices: trainer.choices(),
         }
     }

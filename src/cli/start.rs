@@ -16,7 +16,7 @@ use super::common::say;
 use super::model;
 use super::network::InitArg;
 use super::sets::Opened;
-use super::train::TrainArgs;
+use super::training::{LearningArgs, TrainingArgs};
 
 /// What `--init` names.
 #[derive(Debug, Clone)]
@@ -66,11 +66,11 @@ enum Weights {
 }
 
 impl Start {
-    /// Reads what `args` name, and checks that it fits the images.
-    pub fn new(args: &TrainArgs, opened: &Opened) -> Result<Self> {
+    /// Reads what `args` name, or the run to go on with, and checks that it fits the images.
+    pub fn new(args: &TrainingArgs, resume: Option<&Path>, opened: &Opened) -> Result<Self> {
         let network = &args.network;
         // A run that was stopped before it was kept begins again.
-        let checkpoint = args.keep.resume.as_ref().map(|run| run.join(CHECKPOINT));
+        let checkpoint = resume.map(|run| run.join(CHECKPOINT));
         let checkpoint = checkpoint.filter(|file| file.exists());
         let weights = match (checkpoint, &args.learning.init) {
             (Some(file), _) => Weights::Kept(Box::new(Checkpoint::read(&file)?)),
@@ -97,14 +97,14 @@ impl Start {
     }
 
     /// Sets the weights of the network.
-    pub fn fill(&self, network: &Network, args: &TrainArgs) -> Result<()> {
+    pub fn fill(&self, network: &Network, learning: &LearningArgs) -> Result<()> {
         match &self.weights {
             Weights::Drawn(init) => {
-                train::initialise(network, (*init).into(), args.learning.seed)?;
+                train::initialise(network, (*init).into(), learning.seed)?;
             }
             Weights::Read(model) => {
                 train::load(network, model)?;
-                say(format!("weights   {}", args.learning.init))?;
+                say(format!("weights   {}", learning.init))?;
             }
             Weights::Kept(kept) => kept.restore(network)?,
         }
@@ -144,7 +144,12 @@ impl Start {
 }
 
 /// Fails unless the network of `file` fits the images, and is the one that flags ask for.
-fn check(architecture: &Architecture, file: &str, args: &TrainArgs, opened: &Opened) -> Result<()> {
+fn check(
+    architecture: &Architecture,
+    file: &str,
+    args: &TrainingArgs,
+    opened: &Opened,
+) -> Result<()> {
     let (found, input) = (architecture.classes(), architecture.input());
     let classes = opened.classes().len();
     // Pictures are given the channels that the weights were learnt with.

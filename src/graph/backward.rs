@@ -95,12 +95,13 @@ impl Lowering<'_> {
                 let home = Home::Parameter(parameter);
                 let w = self.tensor(String::new(), slice.weights(), home);
                 let mut tensors = vec![saved.input, dy, w];
-                let momentum = self.setting.momentum;
-                if momentum {
-                    let (what, home) = (format!("{name} momentum"), Home::Velocity(parameter));
-                    tensors.push(self.tensor(what, slice.weights(), home));
+                let form = self.setting.optimizer.form();
+                for moment in 0..form.moments() {
+                    let home = Home::Moment(parameter, moment);
+                    tensors.push(self.tensor(format!("{name} moment"), slice.weights(), home));
                 }
-                self.node(name, DenseBackwardUpdate { slice, momentum }, &tensors);
+                let decay_all = !self.setting.optimizer.spares_biases();
+                self.node(name, DenseBackwardUpdate { slice, form, decay_all }, &tensors);
             } else {
                 let grad = self.gradient_of(name, parameter, slice.weights());
                 self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);

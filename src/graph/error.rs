@@ -83,7 +83,7 @@ pub enum GraphError {
     Memory {
         /// Bytes needed for a micro-batch of 1.
         needed: u64,
-        /// Bytes of parameters, gradients and momentum.
+        /// Bytes of parameters, gradients and moments.
         fixed: u64,
         /// Bytes allowed.
         allowed: u64,

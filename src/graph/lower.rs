@@ -45,8 +45,8 @@ pub enum Home {
     Parameter(usize),
     /// Their gradient.
     Gradient(usize),
-    /// What SGD with momentum keeps of their gradients.
-    Velocity(usize),
+    /// What the optimiser keeps of their gradients, and which of its moments it is.
+    Moment(usize, usize),
     /// The running statistics of the batch normalisation with this number.
     Statistics(usize),
     /// A shard of the image set.

@@ -5,6 +5,7 @@ use super::parameter;
 use super::plan::{self, Budget, MemoryPlan};
 use super::setting::Setting;
 use super::source::{Format, Reads};
+use super::update;
 use super::{Architecture, GraphError, NetworkOptions, ResizeFilter};
 use crate::gpu::AdapterFacts;
 use crate::ops::DenseBackwardUpdate;
@@ -28,16 +29,21 @@ pub fn plan(
         };
         let gradients = bytes(plan::buffers_of(&parameters, &places, |p| p.gradient));
         let trained = bytes(plan::buffers_of(&parameters, &places, |p| p.trained));
-        (places.bytes(), gradients, trained)
+        let ranges = update::gradient_ranges(&parameters, &places, facts).len();
+        (places.bytes(), gradients, trained, ranges)
     };
-    let (bytes, gradients, trained) = parameters(false);
+    let (bytes, gradients, trained, ranges) = parameters(false);
+    let optimizer = &options.optimizer;
+    let moments = if options.train { optimizer.form().moments() as u64 } else { 0 };
+    let clips = options.train && optimizer.clip_norm.is_some();
     let graphs = |images| graphs(architecture, options, images, facts);
     let mut plan = MemoryPlan {
         micro_batch: 0,
         in_place: false,
         parameters: bytes,
         gradients: if options.train { gradients } else { 0 },
-        momentum: if options.train && options.momentum { trained } else { 0 },
+        moments: moments * trained,
+        clip: if clips { update::clip_bytes(ranges) } else { 0 },
         statistics: plan::place_parameters(&parameter::statistics(architecture), facts).bytes(),
         arena: 0,
         arena_unshared: 0,
@@ -57,12 +63,13 @@ pub fn plan(
     plan.arena = arena(plan.micro_batch);
     plan.in_place = options.update_in_place
         && options.train
+        && !clips
         && plan.micro_batch >= batch
         && DenseBackwardUpdate::suits(facts);
     if plan.in_place {
         let trained;
-        (plan.parameters, plan.gradients, trained) = parameters(true);
-        plan.momentum = if options.momentum { trained } else { 0 };
+        (plan.parameters, plan.gradients, trained, _) = parameters(true);
+        plan.moments = moments * trained;
     }
     let unshared = |graph: &Graph| {
         let tensors = graph.tensors.iter().filter(|tensor| tensor.home == Home::Arena);
@@ -102,8 +109,8 @@ pub(super) fn setting<'a>(
     facts: &'a AdapterFacts,
 ) -> Setting<'a> {
     let (frozen, variants) = (options.freeze_features, options.variants.as_slice());
-    let (momentum, choices) = (options.momentum, &options.choices);
-    Setting { network, pass, frozen, in_place, momentum, images, facts, variants, choices }
+    let (optimizer, choices) = (&options.optimizer, &options.choices);
+    Setting { network, pass, frozen, in_place, optimizer, images, facts, variants, choices }
 }
 
 /// Sizes of the buffers in which any one of the graphs fits.

@@ -22,6 +22,7 @@ mod setting;
 mod source;
 mod tune;
 mod tuner;
+mod update;
 
 pub use architecture::{Architecture, Block, Builder};
 pub use check::Checked;

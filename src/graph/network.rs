@@ -10,7 +10,7 @@ use super::program::{Bound, Program};
 use super::{Architecture, GraphError, ImageSource};
 use crate::gpu::{Buffer, BufferRange, Gpu};
 use crate::kernel::{Kernels, Variant};
-use crate::ops::{Choices, Op, SgdMomentumUpdate, SgdUpdate};
+use crate::ops::{Choices, Op, Optimizer};
 
 /// How a [`Network`] is laid out.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct NetworkOptions {
     pub memory: Option<u64>,
     /// True if it is to be trained: gradients get memory.
     pub train: bool,
-    /// True if SGD has momentum: velocities get memory.
-    pub momentum: bool,
+    /// What it learns by: what this keeps of gradients gets memory.
+    pub optimizer: Optimizer,
     /// True if only dense layers are trained. Convolutions then run as in inference, batch
     /// normalisations with their running statistics, and have no backward pass.
     pub freeze_features: bool,
@@ -49,7 +49,7 @@ impl Default for NetworkOptions {
             micro_batch: None,
             memory: None,
             train: true,
-            momentum: false,
+            optimizer: Optimizer::default(),
             freeze_features: false,
             ghost_batch: None,
             update_in_place: false,
@@ -66,23 +66,26 @@ pub struct Network {
     pub(super) updates: Vec<Bound>,
     pub(super) metrics: Buffer,
     architecture: Architecture,
-    parameters: Vec<Parameter>,
-    places: Arena,
-    weights: Vec<Buffer>,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) places: Arena,
+    pub(super) weights: Vec<Buffer>,
     /// For each buffer of weights, `None` where they are frozen or updated in place.
-    gradients: Vec<Option<Buffer>>,
-    /// For each buffer of weights, `None` where they are frozen or there is no momentum.
-    velocities: Vec<Option<Buffer>>,
+    pub(super) gradients: Vec<Option<Buffer>>,
+    /// What the optimiser keeps, a moment after the other: for each buffer of weights, `None` where they
+    /// are frozen.
+    pub(super) moments: Vec<Vec<Option<Buffer>>>,
+    /// Sums of squares of gradients, and the factor that comes of them, where gradients are clipped.
+    pub(super) clip: Option<Buffer>,
     norms: Vec<Parameter>,
     norm_places: Arena,
     statistics: Vec<Buffer>,
     arena: Vec<Buffer>,
     plan: MemoryPlan,
-    options: NetworkOptions,
+    pub(super) options: NetworkOptions,
 }
 
 impl Network {
-    /// Allocates a network: parameters, gradients and momentum are zero.
+    /// Allocates a network: parameters, gradients and moments are zero.
     ///
     /// # Errors
     /// [`GraphError`] if it does not fit the adapter, or a kernel cannot be built.
@@ -117,8 +120,10 @@ impl Network {
         };
         let weights = all("parameters", &places.buffers)?;
         let gradients = like_weights("gradients", options.train, |p| p.gradient)?;
-        let momentum = options.train && options.momentum;
-        let velocities = like_weights("momentum", momentum, |p| p.trained)?;
+        let moments = if options.train { options.optimizer.form().moments() } else { 0 };
+        let moments = (0..moments).map(|_| like_weights("moments", true, |p| p.trained));
+        let moments = moments.collect::<Result<Vec<_>, _>>()?;
+        let clip = (plan.clip > 0).then(|| gpu.tensors("clip", plan.clip)).transpose()?;
         let statistics = all("statistics", &norm_places.buffers)?;
         let of_arena = |(buffer, &size): (usize, &u64)| match plan::holds_words(buffer) {
             true => gpu.buffer("arena", size),
@@ -136,7 +141,8 @@ impl Network {
             places,
             weights,
             gradients,
-            velocities,
+            moments,
+            clip,
             norms,
             norm_places,
             statistics,
@@ -171,7 +177,8 @@ impl Network {
     /// Bytes of all buffers allocated for it; equal to the plan's.
     pub fn allocated_bytes(&self) -> u64 {
         let groups = [&self.weights, &self.statistics, &self.arena].into_iter().flatten();
-        let trained = self.gradients.iter().chain(&self.velocities).flatten();
+        let trained = self.gradients.iter().chain(self.moments.iter().flatten()).flatten();
+        let trained = trained.chain(&self.clip);
         groups.chain(trained).map(Buffer::size).sum::<u64>() + self.metrics.size()
     }
 
@@ -208,40 +215,6 @@ impl Network {
         }
         let range = self.of_weights(&self.gradients, i);
         Ok(range.map(|range| self.gpu().read(&range)).transpose()?)
-    }
-
-    /// How many moments the optimiser keeps of each parameter that is trained: 1 with momentum, else 0.
-    pub fn moments(&self) -> usize {
-        usize::from(self.options.train && self.options.momentum)
-    }
-
-    /// What the optimiser keeps for parameter `i`, a tensor stored like the parameter for each of its
-    /// moments: with momentum the velocity; none without it, and of a frozen parameter.
-    ///
-    /// # Errors
-    /// [`GraphError::Gpu`] if the device fails.
-    pub fn read_moments(&self, i: usize) -> Result<Vec<Vec<f32>>, GraphError> {
-        let moments = self.of_weights(&self.velocities, i).into_iter();
-        moments.map(|range| Ok(self.gpu().read(&range)?)).collect()
-    }
-
-    /// Sets what the optimiser keeps for parameter `i` to stored values, as [`Network::read_moments`]
-    /// gives them.
-    ///
-    /// # Errors
-    /// [`GraphError::Length`] of other lengths or another number of tensors, or [`GraphError::Gpu`].
-    pub fn write_moments(&self, i: usize, moments: &[Vec<f32>]) -> Result<(), GraphError> {
-        let ranges = Vec::from_iter(self.of_weights(&self.velocities, i));
-        if ranges.len() != moments.len() {
-            let name = format!("the moments of {}", self.parameters[i].layer);
-            let (expected, found) = (ranges.len(), moments.len());
-            return Err(GraphError::Length { name, expected, found });
-        }
-        for (range, values) in ranges.iter().zip(moments) {
-            check_length(&self.parameters[i], values)?;
-            self.gpu().write(range, values)?;
-        }
-        Ok(())
     }
 
     /// The batch normalisations in order, with the layout of their running statistics: mean, variance
@@ -293,7 +266,9 @@ impl Network {
         let range = |tensor: usize| match (graph.tensors[tensor].home, arena.places[tensor]) {
             (Home::Parameter(i), _) => self.weights_of(i),
             (Home::Gradient(i), _) => self.of_weights(&self.gradients, i).expect("it has one"),
-            (Home::Velocity(i), _) => self.of_weights(&self.velocities, i).expect("it has one"),
+            (Home::Moment(i, number), _) => {
+                self.of_weights(&self.moments[number], i).expect("it has one")
+            }
             (Home::Statistics(i), _) => self.statistics_of(i),
             (Home::Pixels(i), _) => source.shards[i].2.whole(),
             (Home::Tables, _) => tables.whole(),
@@ -328,7 +303,7 @@ impl Network {
         Ok(options.choices.variant(op, images, facts, &options.variants)?)
     }
 
-    fn bound(
+    pub(super) fn bound(
         &self,
         layer: String,
         op: Box<dyn Op>,
@@ -339,41 +314,17 @@ impl Network {
         Ok(Bound { layer, op, launch })
     }
 
-    /// The update of all parameters that have gradients, in slices that fit a binding.
-    fn bind_updates(&self) -> Result<Vec<Bound>, GraphError> {
-        let mut updates = Vec::new();
-        let facts = self.gpu().facts();
-        let most = facts.max_binding / facts.storage_alignment * facts.storage_alignment;
-        for (i, gradients) in self.gradients.iter().enumerate() {
-            let Some(gradients) = gradients else { continue };
-            let size = self.weights[i].size();
-            for offset in (0..size).step_by(most as usize) {
-                let bytes = most.min(size - offset);
-                let len = bytes as usize / 4;
-                let mut buffers = vec![
-                    self.weights[i].whole().part(offset, bytes),
-                    gradients.whole().part(offset, bytes),
-                ];
-                let op: Box<dyn Op> = match &self.velocities[i] {
-                    Some(velocities) => {
-                        buffers.push(velocities.whole().part(offset, bytes));
-                        Box::new(SgdMomentumUpdate { len })
-                    }
-                    None => Box::new(SgdUpdate { len }),
-                };
-                updates.push(self.bound("update".to_owned(), op, &buffers)?);
-            }
-        }
-        Ok(updates)
-    }
-
     pub(super) fn weights_of(&self, parameter: usize) -> BufferRange {
         let place = self.places.place(parameter);
         range(&self.weights[place.buffer], place, &self.parameters[parameter])
     }
 
     /// What belongs to a parameter in buffers like those of the weights.
-    fn of_weights(&self, buffers: &[Option<Buffer>], parameter: usize) -> Option<BufferRange> {
+    pub(super) fn of_weights(
+        &self,
+        buffers: &[Option<Buffer>],
+        parameter: usize,
+    ) -> Option<BufferRange> {
         let place = self.places.place(parameter);
         let buffer = buffers[place.buffer].as_ref()?;
         Some(range(buffer, place, &self.parameters[parameter]))
@@ -389,7 +340,7 @@ fn range(buffer: &Buffer, place: Place, parameter: &Parameter) -> BufferRange {
     buffer.whole().part(place.offset, parameter.layout.bytes(1))
 }
 
-fn check_length(parameter: &Parameter, values: &[f32]) -> Result<(), GraphError> {
+pub(super) fn check_length(parameter: &Parameter, values: &[f32]) -> Result<(), GraphError> {
     let (expected, found) = (parameter.layout.len(1), values.len());
     if found != expected {
         let name = parameter.layer.clone();

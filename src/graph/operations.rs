@@ -5,7 +5,7 @@ use super::memory::{plan, setting};
 use super::source::{Format, Reads};
 use super::{Architecture, GraphError, NetworkOptions, ResizeFilter};
 use crate::gpu::AdapterFacts;
-use crate::ops::{Op, SgdMomentumUpdate, SgdUpdate};
+use crate::ops::{ClipFactor, Decayed, Op, SquareSums, Update};
 
 /// An operation that a network runs, and the layer it belongs to.
 #[derive(Debug)]
@@ -39,12 +39,14 @@ pub fn operations(
     let mut operations: Vec<_> = graph.nodes.into_iter().map(of_node).collect();
     // Frozen features and dense layers updated in place leave nothing to it.
     if options.train && plan.gradients > 0 {
-        let len = plan.gradients as usize / 4;
-        let op: Box<dyn Op> = match options.momentum {
-            true => Box::new(SgdMomentumUpdate { len }),
-            false => Box::new(SgdUpdate { len }),
-        };
-        operations.push(Operation { layer: "update".to_owned(), op });
+        let (len, form) = (plan.gradients as usize / 4, options.optimizer.form());
+        let clips = options.optimizer.clip_norm.is_some();
+        let mut add = |layer: &str, op| operations.push(Operation { layer: layer.to_owned(), op });
+        if clips {
+            add("clip", Box::new(SquareSums { len }));
+            add("clip", Box::new(ClipFactor { ranges: 1 }));
+        }
+        add("update", Box::new(Update { len, form, decayed: Decayed::all(len), clips }));
     }
     Ok(operations)
 }
@@ -53,6 +55,7 @@ pub fn operations(
 mod tests {
     use super::*;
     use crate::gpu::AdapterKind;
+    use crate::ops::Optimizer;
 
     #[test]
     fn training_lists_all_passes_and_the_update_and_inference_only_the_forward_one() {
@@ -60,20 +63,22 @@ mod tests {
         let network = network.input(1, 8, 8).hidden(vec![12]).classes(3).build().unwrap();
         let facts = AdapterFacts::example(AdapterKind::Discrete);
         let images = SourceShape { count: 10, height: 28, width: 28, channels: 1 };
-        let names = |train, momentum| -> Vec<(String, &str)> {
-            let options = NetworkOptions { batch: 4, train, momentum, ..Default::default() };
+        let names = |train, clip_norm| -> Vec<(String, &str)> {
+            let optimizer = Optimizer { clip_norm, ..Optimizer::sgd(0.9) };
+            let options = NetworkOptions { batch: 4, train, optimizer, ..Default::default() };
             let found = operations(&network, &options, images, &facts).unwrap();
             found.into_iter().map(|found| (found.layer, found.op.name())).collect()
         };
         let count = |names: &[(String, &str)], op| names.iter().filter(|(_, o)| *o == op).count();
-        let train = names(true, true);
+        let train = names(true, None);
         assert_eq!(count(&train, "conv_forward"), 3);
         assert_eq!(count(&train, "conv_backward_weights"), 3);
         // Nothing reads the gradient of the images.
         assert_eq!(count(&train, "conv_backward_data"), 2);
-        assert_eq!(train.last().unwrap(), &("update".to_owned(), "sgd_momentum_update"));
-        assert_eq!(names(true, false).last().unwrap().1, "sgd_update");
-        let infer = names(false, true);
+        assert_eq!(train.last().unwrap(), &("update".to_owned(), "update"));
+        let clipped: Vec<_> = names(true, Some(1.0)).into_iter().map(|(_, op)| op).collect();
+        assert!(clipped.ends_with(&["square_sums", "clip_factor", "update"]), "{clipped:?}");
+        let infer = names(false, Some(1.0));
         assert!(infer.iter().eq(train.iter().take(infer.len())), "{infer:?}");
         assert_eq!(infer.last().unwrap().1, "metrics_update");
     }

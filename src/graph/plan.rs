@@ -127,8 +127,8 @@ fn lowest_free(
     fits.then_some(Place { buffer, offset, size: span.size })
 }
 
-/// Places the parameters one after another, those with gradients, or velocities, in other buffers than
-/// those without; gradients and momentum have the same places in buffers of their own.
+/// Places the parameters one after another, those with gradients, or moments, in other buffers than
+/// those without; gradients and moments have the same places in buffers of their own.
 pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena {
     let align = facts.storage_alignment.max(16);
     let mut arena = Arena::default();
@@ -188,8 +188,10 @@ pub struct MemoryPlan {
     pub parameters: u64,
     /// Bytes of gradients of parameters.
     pub gradients: u64,
-    /// Bytes of momentum.
-    pub momentum: u64,
+    /// Bytes of what the optimiser keeps of gradients.
+    pub moments: u64,
+    /// Bytes to find the norm of all gradients in, where they are clipped.
+    pub clip: u64,
     /// Bytes of the running statistics of batch normalisations.
     pub statistics: u64,
     /// Bytes of the arena of activations, their gradients and partial sums.
@@ -208,7 +210,8 @@ impl MemoryPlan {
 
     /// Bytes that do not depend on the micro-batch.
     pub fn fixed(&self) -> u64 {
-        self.parameters + self.gradients + self.momentum + self.statistics + self.metrics
+        let trained = self.gradients + self.moments + self.clip;
+        self.parameters + trained + self.statistics + self.metrics
     }
 }
 

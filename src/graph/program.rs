@@ -43,10 +43,6 @@ pub struct Batch {
     pub seed: u32,
     /// Learning rate.
     pub learning_rate: f32,
-    /// SGD momentum.
-    pub momentum: f32,
-    /// SGD weight decay.
-    pub weight_decay: f32,
     /// Share of a label that is spread over all classes, 0 to 1.
     pub label_smoothing: f32,
 }
@@ -213,6 +209,7 @@ impl Program {
         if self.pass == Pass::Train {
             self.source.draw(network.gpu(), network.architecture().input(), batch)?;
         }
+        let step = network.options().optimizer.step(batch.step());
         for base in (0..batch.count).step_by(self.micro_batch) {
             let images = self.micro_batch.min(batch.count - base) as u32;
             let step = Step {
@@ -220,7 +217,7 @@ impl Program {
                 image_base: base as u32,
                 sample_base: (batch.first + base) as u32,
                 accumulate: u32::from(base > 0),
-                ..batch.step()
+                ..step
             };
             let mut slot = recorder.step(&step)?;
             for (place, bound) in self.bound.iter().enumerate() {
@@ -235,7 +232,7 @@ impl Program {
         }
         if self.pass == Pass::Train {
             for (i, bound) in network.updates.iter().enumerate() {
-                let slot = recorder.step(&batch.step())?;
+                let slot = recorder.step(&step)?;
                 recorder.launch(&bound.launch, slot, 1, 0);
                 after(self.bound.len() + i, batch.count, recorder)?;
             }
@@ -309,8 +306,6 @@ impl Batch {
             seed: self.seed,
             number: self.number,
             learning_rate: self.learning_rate,
-            momentum: self.momentum,
-            weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
             loss_scale: 1.0 / self.count as f32,
             ..Step::default()

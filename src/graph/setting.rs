@@ -3,7 +3,7 @@
 use super::Architecture;
 use super::lower::Pass;
 use crate::gpu::AdapterFacts;
-use crate::ops::{Choices, ConvPass, ConvTask, Tile};
+use crate::ops::{Choices, ConvPass, ConvTask, Optimizer, Tile};
 use crate::shape::FeatureMap;
 
 /// What a graph is built for.
@@ -17,8 +17,8 @@ pub struct Setting<'a> {
     pub frozen: bool,
     /// True if dense layers are updated as their gradients are computed.
     pub in_place: bool,
-    /// True if SGD has momentum.
-    pub momentum: bool,
+    /// What it learns by.
+    pub optimizer: &'a Optimizer,
     /// Images that most launches have.
     pub images: usize,
     /// The adapter.

@@ -38,6 +38,7 @@ const COMMON: &[(&str, &str)] = &[
         "common/dense_weights_shuffle.wgsl",
         include_str!("../../shaders/common/dense_weights_shuffle.wgsl"),
     ),
+    ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
     ("common/unpooled.wgsl", include_str!("../../shaders/common/unpooled.wgsl")),
     ("common/slots.wgsl", include_str!("../../shaders/common/slots.wgsl")),

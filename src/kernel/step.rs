@@ -20,14 +20,22 @@ pub struct Step {
     pub number: u32,
     /// Learning rate.
     pub learning_rate: f32,
-    /// SGD momentum.
+    /// Momentum of SGD, or beta1 of AdamW.
     pub momentum: f32,
     /// Factor of the loss's gradient: 1 / images in the whole batch.
     pub loss_scale: f32,
-    /// SGD weight decay.
+    /// Weight decay.
     pub weight_decay: f32,
     /// Share of a label that is spread over all classes.
     pub label_smoothing: f32,
+    /// beta2 of AdamW.
+    pub beta2: f32,
+    /// Learning rate of AdamW, so that it makes up for moments that began at 0.
+    pub adam_rate: f32,
+    /// epsilon of AdamW, the same.
+    pub adam_epsilon: f32,
+    /// The norm that gradients are scaled down to where they are clipped.
+    pub max_norm: f32,
 }
 
 impl Default for Step {

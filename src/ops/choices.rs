@@ -158,7 +158,7 @@ mod tests {
         // What is no variant of the task changes nothing, whoever says so.
         choices.set(task.key(8), "dense_forward_tiled".to_owned());
         choices.set(task_key(&dense, 9), "dense_forward_tiled".to_owned());
-        assert_eq!(names(&choices, &["sgd_update"]), model);
+        assert_eq!(names(&choices, &["update"]), model);
 
         choices.set(task.key(8), "conv_forward_tiled".to_owned());
         choices.set(task_key(&dense, 8), "dense_forward_tiled".to_owned());

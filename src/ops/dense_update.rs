@@ -1,15 +1,14 @@
 //! The gradient of a dense layer's weights and their update in one operation.
 
 use super::dense::{WeightsShuffle, slices};
-use super::{Data, DenseBackwardWeights, Op, SgdMomentumUpdate, SgdUpdate, Slice, rounding};
+use super::update::{self, MOMENTS};
+use super::{Data, Decayed, DenseBackwardWeights, Form, Op, Slice, Update, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Lanes, Step, Variant, variant};
 use crate::shape::Layout;
 
-/// `w -= learning_rate * (x^T * dy + weight_decay * w)` for a slice of the outputs, or with momentum
-/// `v = momentum * v + x^T * dy + weight_decay * w; w -= learning_rate * v`: what
-/// [`DenseBackwardWeights`] and then [`SgdUpdate`] or [`SgdMomentumUpdate`] do, without a gradient in
-/// memory.
+/// An optimiser's step of a slice of the outputs down the gradient `x^T * dy`: what
+/// [`DenseBackwardWeights`] and then [`Update`] do, without a gradient in memory.
 ///
 /// A dense layer's weights are many and used once, so that memory bounds both: here a gradient is
 /// neither written nor read again, and the weights are read once.
@@ -17,8 +16,10 @@ use crate::shape::Layout;
 pub struct DenseBackwardUpdate {
     /// The outputs whose weights are updated.
     pub slice: Slice,
-    /// True if there is momentum, and so a velocity for each weight.
-    pub momentum: bool,
+    /// The rule.
+    pub form: Form,
+    /// True if weight decay falls on biases, too.
+    pub decay_all: bool,
 }
 
 impl DenseBackwardUpdate {
@@ -37,18 +38,19 @@ impl Op for DenseBackwardUpdate {
         let mut bindings = vec![
             Binding::quads("x", Layout::Rows(self.slice.inputs), Access::Read),
             Binding::quads("dy", Layout::Rows(self.slice.outputs), Access::Read),
-            Binding::quads("w", self.slice.weights(), Access::Update),
+            Binding::quads("p", self.slice.weights(), Access::Update),
         ];
-        if self.momentum {
-            bindings.push(Binding::quads("v", self.slice.weights(), Access::Update));
-        }
+        let moment =
+            |name: &&'static str| Binding::quads(name, self.slice.weights(), Access::Update);
+        bindings.extend(MOMENTS[..self.form.moments()].iter().map(moment));
         bindings
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let WeightsShuffle { mut constants, grid, supported } =
             WeightsShuffle::of(self.slice, facts);
-        constants.push(("MOMENTUM", u32::from(self.momentum)));
+        constants.extend(self.form.constants());
+        constants.push(("DECAY_ALL", u32::from(self.decay_all)));
         vec![variant! {
             "dense_backward_update_shuffle",
             constants,
@@ -64,33 +66,42 @@ impl Op for DenseBackwardUpdate {
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [x, dy, parameters @ ..] = buffers else { unreachable!("three bindings or four") };
+        let [x, dy, p, moments @ ..] = buffers else { unreachable!("three bindings or more") };
         let len = self.slice.weights().len(1);
         let mut gradient = [x.clone(), dy.clone(), Data::F(vec![0.0; len])];
         let whole = Step { accumulate: 0, ..*step };
         DenseBackwardWeights { slice: self.slice }.reference(&whole, &mut gradient);
         let [.., gradient] = gradient;
-        match parameters {
-            [w, v] => {
-                let mut buffers = [w.clone(), gradient, v.clone()];
-                SgdMomentumUpdate { len }.reference(step, &mut buffers);
-                [*w, _, *v] = buffers;
-            }
-            [w] => {
-                let mut buffers = [w.clone(), gradient];
-                SgdUpdate { len }.reference(step, &mut buffers);
-                [*w, _] = buffers;
-            }
-            _ => unreachable!("weights, and with momentum velocities"),
-        }
+        let layout = self.slice.weights();
+        let decayed = match self.decay_all {
+            true => Decayed::all(len),
+            false => Decayed::weights_of(layout),
+        };
+        let mut buffers = vec![p.clone(), gradient];
+        buffers.extend(moments.iter().cloned());
+        Update { len, form: self.form, decayed, clips: false }.reference(step, &mut buffers);
+        let mut updated = buffers.into_iter();
+        *p = updated.next().expect("the parameters");
+        moments.iter_mut().zip(updated.skip(1)).for_each(|(moment, updated)| *moment = updated);
     }
 
     fn tolerance(&self, images: u64) -> f64 {
         rounding(images)
     }
+
+    fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
+        let len = self.slice.weights().len(1);
+        let values = |_| random() as f32 as f64;
+        update::is_positive(name).then(|| Data::F((0..len).map(values).collect()))
+    }
 }
 
 pub(super) fn examples() -> Vec<Box<dyn Op>> {
-    let both = |slice| [false, true].map(|momentum| DenseBackwardUpdate { slice, momentum });
-    slices().into_iter().flat_map(both).map(|op| Box::new(op) as _).collect()
+    let of = |slice, form, decay_all| DenseBackwardUpdate { slice, form, decay_all };
+    // Each is a kernel of its own: not all of them for each slice.
+    let mut examples: Vec<_> = slices().into_iter().map(|s| of(s, Form::Momentum, false)).collect();
+    let small = Slice { inputs: 12, outputs: 70, first: 32, count: 38 };
+    let both = |form| [false, true].map(|decay_all| of(small, form, decay_all));
+    examples.extend(Form::ALL.into_iter().flat_map(both));
+    examples.into_iter().map(|op| Box::new(op) as _).collect()
 }

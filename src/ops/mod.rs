@@ -8,6 +8,7 @@ mod batch_norm;
 mod batch_norm_backward;
 mod ceiling;
 mod choices;
+mod clip;
 pub mod contents;
 mod conv;
 mod conv_weights;
@@ -20,14 +21,15 @@ mod input;
 mod load_raw;
 mod maxpool;
 mod metrics;
+mod optimizer;
 mod probe;
 mod reference;
 mod resize;
 mod resize_pillow;
-mod sgd;
 mod softmax;
 mod task;
 mod tiles;
+mod update;
 mod verify;
 mod winograd;
 mod winograd_filter;
@@ -51,6 +53,7 @@ pub use batch_norm::{
 pub use batch_norm_backward::{BatchNormBackward, BatchNormBackwardSums, BatchNormGradients};
 pub use ceiling::{Bound, Ceilings, ceilings};
 pub use choices::{Choices, choose};
+pub use clip::{ClipFactor, SQUARE_SLOTS, SquareSums};
 pub use conv::{ConvBackwardData, ConvFilterFlip, ConvForward};
 pub use conv_weights::{ConvBackwardWeights, SumPartials};
 pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
@@ -61,13 +64,14 @@ pub use input::{Pictures, Shard};
 pub use load_raw::LoadRaw;
 pub use maxpool::{MaxPoolBackward, MaxPoolForward};
 pub use metrics::MetricsUpdate;
+pub use optimizer::{Decayed, Form, Optimizer, Rule};
 pub use probe::{ProbeCopy, ProbeFma, ProbeUniform};
 pub use reference::Data;
 pub use resize::ResizeBilinear;
 pub use resize_pillow::ResizePillow;
-pub use sgd::{SgdMomentumUpdate, SgdUpdate};
 pub use softmax::{SoftmaxCrossEntropy, label_words};
 pub use task::{ConvPass, ConvTask, Way, task_key, ways_of};
+pub use update::Update;
 pub use verify::{Case, Deviation, Difference, Run, VerifyError, trial_step, verify};
 pub use winograd::{Tile, WinogradBackwardData, WinogradForward};
 pub use winograd_filter::WinogradFilter;
@@ -174,8 +178,9 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "dense_backward_update", examples: dense_update::examples },
     Entry { name: "softmax_cross_entropy", examples: softmax::examples },
     Entry { name: "metrics_update", examples: metrics::examples },
-    Entry { name: "sgd_update", examples: sgd::plain_examples },
-    Entry { name: "sgd_momentum_update", examples: sgd::momentum_examples },
+    Entry { name: "square_sums", examples: clip::sums_examples },
+    Entry { name: "clip_factor", examples: clip::factor_examples },
+    Entry { name: "update", examples: update::examples },
 ];
 
 /// Operations that are in no network: they measure what an adapter can do, and make numbers to

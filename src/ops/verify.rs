@@ -187,6 +187,10 @@ pub fn trial_step(images: u32) -> Step {
         loss_scale: 0.125,
         weight_decay: 0.01,
         label_smoothing: 0.1,
+        beta2: 0.99,
+        adam_rate: 0.03,
+        adam_epsilon: 1e-3,
+        max_norm: 0.5,
     }
 }
 

@@ -34,6 +34,8 @@ enum Labels {
     Decimals(usize),
     /// As in 2.5e8.
     Exponent,
+    /// As the power of ten.
+    Power,
     /// As given, from 0 on.
     Names(Vec<String>),
 }
@@ -55,6 +57,13 @@ impl Axis {
         let last = names.len().saturating_sub(1) as f64;
         let ticks = (0..names.len()).map(|i| i as f64).collect();
         Self { low: -0.5, high: last + 0.5, ticks, labels: Labels::Names(names.to_vec()) }
+    }
+
+    /// An axis of powers of ten, from one decimal logarithm to another.
+    pub fn decades(low: f64, high: f64) -> Self {
+        let padding = 0.02 * (high - low).max(1e-3);
+        let every = ((high - low) / MOST_TICKS).ceil().max(1.0);
+        Self::new(low - padding, high + padding, every, Labels::Power)
     }
 
     /// An axis for `values`, which are finite; from 0 to 1 if there are none. It spans
@@ -93,6 +102,7 @@ impl Axis {
     fn label(&self, tick: f64) -> String {
         match &self.labels {
             Labels::Names(names) => names.get(tick.round() as usize).cloned().unwrap_or_default(),
+            Labels::Power => format!("1e{tick:.0}"),
             Labels::Exponent => {
                 // Rounded first: a tick is a multiple of its step, and may be off by one bit.
                 let digits = format!("{tick:.3e}");
@@ -155,6 +165,12 @@ mod tests {
             assert!((1..=13).contains(&axis.ticks.len()), "{last}: {:?}", axis.ticks);
             assert!(axis.ticks.iter().all(|tick| tick.fract() == 0.0), "{last}: {:?}", axis.ticks);
         }
+    }
+
+    #[test]
+    fn decades_are_powers_of_ten() {
+        assert_eq!(labels(&Axis::decades(-3.0, 0.0)), ["1e-3", "1e-2", "1e-1", "1e0"]);
+        assert!(labels(&Axis::decades(-30.0, 30.0)).len() <= 13);
     }
 
     #[test]

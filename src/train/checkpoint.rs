@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{self, Pair, model_of};
 use super::{Card, FitOptions, Reached, TrainError, Trainer, load};
 use crate::graph::{Chosen, Network};
-use crate::ops::Choices;
+use crate::ops::{Choices, Optimizer};
 use crate::weights::{
     Description, ImportOptions, Model, OPTIMIZER, Tensor, Values, WeightsError, read_tensors,
     recognise, write_safetensors,
@@ -27,6 +27,8 @@ pub struct RunState {
     pub micro_batch: usize,
     /// How it learns.
     pub options: FitOptions,
+    /// What by.
+    pub optimizer: Optimizer,
     /// Where it stands.
     pub reached: Reached,
     /// The kernel variants that ran where there was a choice: with these, and the same adapter and
@@ -45,6 +47,7 @@ impl RunState {
             adapter: format!("{} ({})", facts.name, facts.driver),
             micro_batch: network.plan().micro_batch,
             options: *options,
+            optimizer: network.options().optimizer,
             reached: reached.clone(),
             choices: trainer.choices(),
         }
@@ -120,9 +123,14 @@ impl Checkpoint {
     /// Sets weights and moments of a network to those of the run.
     ///
     /// # Errors
-    /// [`TrainError::Weights`] if the run is one of another network, [`TrainError::Graph`] if its
-    /// optimiser kept something else or the device fails.
+    /// [`TrainError::OtherRun`] if it learns by another rule, [`TrainError::Weights`] if the run is one of
+    /// another network, [`TrainError::Graph`] if the device fails.
     pub fn restore(&self, network: &Network) -> Result<(), TrainError> {
+        let (before, now) = (self.run.optimizer.form(), network.options().optimizer.form());
+        if before != now {
+            let (before, now) = (before.to_string(), now.to_string());
+            return Err(TrainError::OtherRun { what: "optimiser", before, now });
+        }
         load(network, &self.model)?;
         let mut moments = vec![Vec::new(); network.parameters().len()];
         for number in 0.. {

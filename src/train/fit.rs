@@ -11,22 +11,19 @@ use super::trainer::{Seen, Swept, Watch, sweep};
 use super::{Metrics, TrainError, Trainer};
 use crate::graph::Batch;
 
-/// How long and how fast a network learns. The defaults are those of "Dive into Deep Learning" 7.2.
+/// How long and how fast a network learns, whose optimiser is in
+/// [`NetworkOptions`](crate::graph::NetworkOptions::optimizer). The defaults are those of "Dive into Deep
+/// Learning" 7.2.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FitOptions {
     /// Passes over the training images.
     pub epochs: u32,
     /// Images in a batch; the last one of an epoch may have fewer.
     pub batch: usize,
-    /// Learning rate of SGD.
+    /// Learning rate.
     pub learning_rate: f32,
     /// What the learning rate is multiplied by from step to step.
     pub schedule: Schedule,
-    /// Momentum of SGD in PyTorch's form, `v = momentum v + gradient`; 0 for none. The network has
-    /// to be made with [`crate::graph::NetworkOptions::momentum`].
-    pub momentum: f32,
-    /// Weight decay of SGD in PyTorch's form, added to the gradient of every parameter; 0 for none.
-    pub weight_decay: f32,
     /// Share of a label that is spread over all classes in training, 0 to 1: see
     /// [`crate::ops::SoftmaxCrossEntropy`].
     pub label_smoothing: f32,
@@ -45,8 +42,6 @@ impl Default for FitOptions {
             batch: 128,
             learning_rate: 0.05,
             schedule: Schedule::default(),
-            momentum: 0.0,
-            weight_decay: 0.0,
             label_smoothing: 0.0,
             patience: None,
             seed: 0,
@@ -160,7 +155,7 @@ pub trait Observer {
 }
 
 impl Trainer {
-    /// Trains the network by stochastic gradient descent and measures it after each epoch.
+    /// Trains the network by its optimiser and measures it after each epoch.
     ///
     /// # Errors
     /// [`TrainError::EmptyBatch`] of batches without images, [`TrainError::Diverged`] if a loss is no
@@ -185,13 +180,7 @@ impl Trainer {
         mut reached: Reached,
         observer: &mut dyn Observer,
     ) -> Result<History, TrainError> {
-        if options.batch == 0 {
-            return Err(TrainError::EmptyBatch);
-        }
-        let (asked, most) = (options.batch.min(self.train_images()), self.train.most());
-        if asked > most {
-            return Err(TrainError::BatchTooLarge { asked, most });
-        }
+        self.check_batch(options)?;
         while reached.epoch() <= options.epochs && options.stalled(&reached.history).is_none() {
             let (epoch, start) = (reached.epoch(), Instant::now());
             if options.shuffle {
@@ -229,6 +218,15 @@ impl Trainer {
         Ok(reached.history)
     }
 
+    /// Fails of batches that cannot be run.
+    pub(super) fn check_batch(&self, options: &FitOptions) -> Result<(), TrainError> {
+        if options.batch == 0 {
+            return Err(TrainError::EmptyBatch);
+        }
+        let (asked, most) = (options.batch.min(self.train_images()), self.train.most());
+        if asked > most { Err(TrainError::BatchTooLarge { asked, most }) } else { Ok(()) }
+    }
+
     /// The number of the next training step of a run, from 0.
     pub fn step(&self, options: &FitOptions, reached: &Reached) -> u32 {
         let Course { batches, .. } = self.course(options);
@@ -256,8 +254,6 @@ impl Trainer {
                 // Any 32 bits of the seed will do for the masks.
                 seed: options.seed as u32,
                 learning_rate: options.rate(number, course),
-                momentum: options.momentum,
-                weight_decay: options.weight_decay,
                 label_smoothing: options.label_smoothing,
                 ..Batch::default()
             }

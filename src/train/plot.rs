@@ -33,7 +33,7 @@ const FONT_FAMILY: &str = "sans-serif";
 // Blue and vermilion of Okabe and Ito's palette, which differ for every kind of colour vision;
 // line style and marker differ as well, for prints in grey.
 pub(super) const TRAIN: RGBColor = RGBColor(0, 114, 178);
-const VALIDATION: RGBColor = RGBColor(213, 94, 0);
+pub(super) const VALIDATION: RGBColor = RGBColor(213, 94, 0);
 pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
 pub(super) const GRID: RGBColor = RGBColor(222, 222, 222);
 

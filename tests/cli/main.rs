@@ -7,6 +7,8 @@ mod config;
 mod eval;
 mod fetch;
 mod help;
+mod lr_find;
+mod optimizer;
 #[path = "../oracle/fixtures.rs"]
 mod oracle;
 mod pictures;

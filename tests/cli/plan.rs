@@ -31,14 +31,20 @@ fn the_memory_adds_up_and_keeps_to_the_limit() {
         return;
     }
     let flags = ["--ratio", "8", "--resize", "64", "--batch", "100", "--memory", "300MB"];
-    for momentum in ["0", "0.9"] {
-        let plan = plan(&[&flags[..], &["--momentum", momentum]].concat());
+    for (rule, clip, moments) in [
+        (&["--momentum", "0"][..], &[][..], 0),
+        (&["--momentum", "0.9", "--nesterov"], &["--clip-norm", "1"], 1),
+        (&["--optimizer", "adamw"], &[], 2),
+    ] {
+        let plan = plan(&[&flags[..], rule, clip].concat());
         let size = |what: &str| plan["memory"][format!("{what}_bytes")].as_u64().unwrap();
-        let parts = ["parameters", "gradients", "momentum", "arena", "metrics"].map(size);
+        let parts = ["parameters", "gradients", "moments", "clip", "arena", "metrics"].map(size);
         assert_eq!(parts.iter().sum::<u64>(), size("total"), "{plan}");
         assert!(size("total") <= 300_000_000, "{plan}");
         assert!(size("arena") <= size("arena_unshared"), "{plan}");
-        assert_eq!(size("momentum") > 0, momentum != "0", "{plan}");
+        // Where gradients are clipped all of them are stored.
+        assert_eq!(size("clip") > 0, !clip.is_empty(), "{plan}");
+        assert_eq!(size("moments"), moments * size("parameters"), "{plan}");
         let micro_batch = plan["memory"]["micro_batch"].as_u64().unwrap();
         assert!((1..=100).contains(&micro_batch), "{plan}");
     }

@@ -215,7 +215,7 @@ fn a_run_goes_on_as_the_one_that_it_was() {
         (["--limit", "40"], "began with 90 as train images, and now there is 40"),
         (["--resize", "16"], "reads images of 8 px, not 16"),
         (["--ratio", "2"], "the run is a network of"),
-        (["--momentum", "0"], "moments"),
+        (["--momentum", "0"], "optimiser"),
     ] {
         let ended = end(&mut resume(&run, &[&flags[..], &["--epochs", "2"]].concat()));
         assert_eq!(ended.code, 1, "{flags:?}: {ended:?}");

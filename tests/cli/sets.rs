@@ -54,10 +54,15 @@ impl Set {
 
     /// Trains a very small network on the set.
     pub fn train(&self, out: &Path, more: &[&str]) -> Ended {
+        let flags = ["--out", text(out), "--batch", "32", "--epochs", "1", "--lr", "0.02"];
+        self.run("train", &[&flags[..], more].concat())
+    }
+
+    /// Runs a subcommand with a very small network and the set.
+    pub fn run(&self, command: &str, more: &[&str]) -> Ended {
         let (data, adapter) = (self.data(), chosen_adapter());
-        let flags = ["train", "--data", text(&data), "--out", text(out), "--resize", "8"];
-        let size = ["--arch", "1x4,2x8", "--batch", "32", "--epochs", "1", "--lr", "0.02"];
-        end(&mut program(&on_adapter(&[&flags[..], &size, more].concat(), &adapter)))
+        let flags = [command, "--data", text(&data), "--resize", "8", "--arch", "1x4,2x8"];
+        end(&mut program(&on_adapter(&[&flags[..], more].concat(), &adapter)))
     }
 
     /// Trains, and expects that it ends well.

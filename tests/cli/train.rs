@@ -50,7 +50,7 @@ fn a_run_leaves_its_files() {
     assert_eq!(config["learning"]["epochs"].as_integer(), Some(2));
     assert_eq!(config["learning"]["seed"].as_integer(), Some(3));
     let variants = config["adapter"]["variants"].as_array().unwrap();
-    for op in ["conv_backward_weights", "dense_forward", "sgd_"] {
+    for op in ["conv_backward_weights", "dense_forward", "update"] {
         assert!(variants.iter().any(|v| v.as_str().unwrap().starts_with(op)), "{variants:?}");
     }
 
@@ -170,6 +170,9 @@ fn senseless_flags_are_usage_errors() {
         ("--lr", "-1", "--lr"),
         ("--init", "zero", "neither xavier nor kaiming nor a file"),
         ("--weight-decay", "-1", "--weight-decay"),
+        ("--clip-norm", "0", "above 0"),
+        ("--beta2", "1", "[0, 1)"),
+        ("--optimizer", "adam", "adamw"),
         ("--freeze", "dense", "features"),
         ("--head", "none", "avgpool7"),
         ("--ghost-batch-norm", "0", "at least 1"),

@@ -68,7 +68,7 @@ fn norm(values: &[f64]) -> f64 {
 
 /// A step that leaves the parameters where they are, with the same dropout masks each time.
 fn still() -> Batch {
-    Batch { learning_rate: 0.0, momentum: 0.0, ..networks::batch(3, 5, COUNT) }
+    Batch { learning_rate: 0.0, ..networks::batch(3, 5, COUNT) }
 }
 
 fn check(architecture: Architecture, micro_batch: usize, seed: u64, expected: usize) {

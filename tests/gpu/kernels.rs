@@ -65,8 +65,9 @@ kernel_tests! {
     dense_backward_update
     softmax_cross_entropy
     metrics_update
-    sgd_update
-    sgd_momentum_update
+    square_sums
+    clip_factor
+    update
     probe_fma
     probe_copy
     probe_uniform

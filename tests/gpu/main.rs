@@ -12,6 +12,7 @@ mod gradients;
 mod inputs;
 mod kernels;
 mod networks;
+mod optimizers;
 mod oracle;
 mod overfit;
 mod shaders;

@@ -86,9 +86,7 @@ impl Bench {
 
 /// The batch of `count` images from `first` on.
 pub fn batch(number: u32, first: usize, count: usize) -> Batch {
-    let (learning_rate, momentum, weight_decay) = (0.05, 0.9, 0.01);
-    let sgd = Batch { learning_rate, momentum, weight_decay, ..Batch::default() };
-    Batch { first, count, number, seed: 7, ..sgd }
+    Batch { first, count, number, seed: 7, learning_rate: 0.05, ..Batch::default() }
 }
 
 /// Uniform in ±sqrt(6 / inputs), so that activations keep their size; paddings zero.

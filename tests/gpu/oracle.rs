@@ -11,7 +11,7 @@ use vgg_wgpu::graph::{
     Batch, ImageSource, Network, NetworkOptions, Pass, Pixels, Program, SourceShape,
 };
 use vgg_wgpu::kernel::{Kernels, Step};
-use vgg_wgpu::ops::{self, Data, Op as _, REGISTRY, SoftmaxCrossEntropy};
+use vgg_wgpu::ops::{self, Data, Op as _, Optimizer, REGISTRY, Rule, SoftmaxCrossEntropy};
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{ImportOptions, Model, Tensor, Values, recognise};
 
@@ -65,28 +65,30 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(case: &'a Case, gpu: &Arc<Gpu>, variants: &[String], momentum: bool) -> Self {
+    fn new(case: &'a Case, gpu: &Arc<Gpu>, variants: &[String], momentum: f64) -> Self {
         let batch = case.images();
-        let options =
-            NetworkOptions { batch, momentum, variants: variants.to_vec(), ..Default::default() };
+        let (weight_decay, decay_all) = (case.number("weight_decay") as f32, true);
+        let rule = Rule::Sgd { momentum: momentum as f32, nesterov: false };
+        let optimizer = Optimizer { rule, weight_decay, decay_all, clip_norm: None };
+        let variants = variants.to_vec();
+        let options = NetworkOptions { batch, optimizer, variants, ..Default::default() };
         let network = Network::new(Arc::clone(gpu), case.architecture.clone(), options).unwrap();
         train::load(&network, &model(case)).unwrap();
         let source = source(case, gpu);
         let train = network.bind(Pass::Train, Arc::clone(&source)).unwrap();
         let infer = network.bind(Pass::Infer, source).unwrap();
+        let names = &network.options().variants;
         let limit =
-            if variants.iter().any(|name| name.starts_with("winograd")) { WINOGRAD } else { CLOSE };
+            if names.iter().any(|name| name.starts_with("winograd")) { WINOGRAD } else { CLOSE };
         Self { case, network, train, infer, limit }
     }
 
     /// Runs all images as one batch; returns their mean loss.
-    fn step(&self, program: &Program, number: u32, rate: f64, momentum: f64) -> f64 {
+    fn step(&self, program: &Program, number: u32, rate: f64) -> f64 {
         let batch = Batch {
             count: self.case.images(),
             number,
             learning_rate: rate as f32,
-            momentum: momentum as f32,
-            weight_decay: self.case.number("weight_decay") as f32,
             ..Batch::default()
         };
         program.run(&self.network, &batch).unwrap();
@@ -102,7 +104,7 @@ impl<'a> Run<'a> {
     /// Forward in both modes, and all gradients.
     fn check_step(&self) {
         let (case, fixture) = (self.case, &self.case.fixture);
-        self.step(&self.infer, 0, 0.0, 0.0);
+        self.step(&self.infer, 0, 0.0);
         close_to(
             self.limit,
             &self.logits(&self.infer),
@@ -110,7 +112,7 @@ impl<'a> Run<'a> {
             "eval.logits",
             &case.key,
         );
-        let loss = self.step(&self.train, 0, 0.0, 0.0);
+        let loss = self.step(&self.train, 0, 0.0);
         close_to(
             self.limit,
             &self.logits(&self.train),
@@ -161,10 +163,10 @@ impl<'a> Run<'a> {
         assert!(error <= self.limit, "{}: {place} differs by {error:.2e}", case.key);
     }
 
-    fn check_curve(&self, run: &str, momentum: f64) {
+    fn check_curve(&self, run: &str) {
         let (case, rate) = (self.case, self.case.number("lr"));
         for (number, wanted) in (0..).zip(case.fixture.of(&format!("{run}.losses"))) {
-            let loss = self.step(&self.train, number, rate, momentum);
+            let loss = self.step(&self.train, number, rate);
             let error = (loss - wanted).abs() / wanted.abs();
             assert!(error <= CURVE, "{} {run}: loss {number} is {loss}, not {wanted}", case.key);
         }
@@ -213,11 +215,11 @@ fn check(name: &str) {
     let usual = devices.usual.gpu();
     for variants in choices(usual) {
         println!("{name}: {variants:?}");
-        Run::new(&case, usual, &variants, false).check_step();
+        Run::new(&case, usual, &variants, 0.0).check_step();
     }
-    Run::new(&case, devices.checked.gpu(), &[], false).check_step();
-    Run::new(&case, usual, &[], false).check_curve("sgd", 0.0);
-    Run::new(&case, usual, &[], true).check_curve("momentum", case.number("momentum"));
+    Run::new(&case, devices.checked.gpu(), &[], 0.0).check_step();
+    Run::new(&case, usual, &[], 0.0).check_curve("sgd");
+    Run::new(&case, usual, &[], case.number("momentum")).check_curve("momentum");
 }
 
 macro_rules! cases {

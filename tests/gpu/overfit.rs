@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vgg_wgpu::data;
 use vgg_wgpu::graph::{Architecture, Network, NetworkOptions};
+use vgg_wgpu::ops::Optimizer;
 use vgg_wgpu::train::history::EpochRecord;
 use vgg_wgpu::train::{self, FitOptions, Init, Observer, TrainError, Trainer};
 
@@ -36,7 +37,8 @@ fn sixty_four_real_images_are_learnt_by_heart() {
     let set = data::embedded().unwrap();
     let images = set.train.shuffled_subset(64, 5);
     let architecture = Architecture::builder().ratio(4).input(1, 32, 32).dropout(0.0);
-    let options = NetworkOptions { batch: 16, momentum: true, ..Default::default() };
+    let options =
+        NetworkOptions { batch: 16, optimizer: Optimizer::sgd(0.9), ..Default::default() };
     let gpu = Arc::clone(devices.usual.gpu());
     let network = Network::new(gpu, architecture.build().unwrap(), options).unwrap();
     train::initialise(&network, Init::Kaiming, 1).unwrap();
@@ -46,7 +48,6 @@ fn sixty_four_real_images_are_learnt_by_heart() {
         epochs: 150,
         batch: 16,
         learning_rate: 0.01,
-        momentum: 0.9,
         seed: 1,
         shuffle: true,
         ..FitOptions::default()

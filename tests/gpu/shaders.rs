@@ -202,7 +202,7 @@ fn names<E: std::fmt::Display>(target: &str, names: Vec<Result<String, E>>) -> R
 
 #[test]
 fn step_lies_in_wgsl_as_in_rust() {
-    let fields: [(&str, &str, usize); 12] = [
+    let fields: [(&str, &str, usize); 16] = [
         ("images", "u32", offset_of!(Step, images)),
         ("image_base", "u32", offset_of!(Step, image_base)),
         ("sample_base", "u32", offset_of!(Step, sample_base)),
@@ -215,6 +215,10 @@ fn step_lies_in_wgsl_as_in_rust() {
         ("loss_scale", "f32", offset_of!(Step, loss_scale)),
         ("weight_decay", "f32", offset_of!(Step, weight_decay)),
         ("label_smoothing", "f32", offset_of!(Step, label_smoothing)),
+        ("beta2", "f32", offset_of!(Step, beta2)),
+        ("adam_rate", "f32", offset_of!(Step, adam_rate)),
+        ("adam_epsilon", "f32", offset_of!(Step, adam_epsilon)),
+        ("max_norm", "f32", offset_of!(Step, max_norm)),
     ];
     let wanted: Vec<_> = fields.map(|(name, ty, at)| format!("{name}: {ty} at {at}")).into();
     for_every_shader(|_, module, _| {

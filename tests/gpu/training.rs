@@ -7,14 +7,20 @@ use vgg_wgpu::graph::{
     Architecture, Batch, Block, GraphError, ImageSource, Network, NetworkOptions, Pass, Pixels,
     ResizeFilter, SourceShape, plan,
 };
-use vgg_wgpu::ops::DenseBackwardUpdate;
+use vgg_wgpu::ops::{DenseBackwardUpdate, Optimizer, Rule};
 use vgg_wgpu::shape::Head;
 
 use crate::device;
 use crate::networks::{self, Bench, IMAGES};
 
+/// With a decay of all parameters, as none is in the fixtures of the optimisers.
+fn sgd(momentum: f32) -> Optimizer {
+    Optimizer { weight_decay: 0.01, decay_all: true, ..Optimizer::sgd(momentum) }
+}
+
 fn options(batch: usize, micro_batch: usize) -> NetworkOptions {
-    NetworkOptions { batch, micro_batch: Some(micro_batch), momentum: true, ..Default::default() }
+    let (micro_batch, optimizer) = (Some(micro_batch), sgd(0.9));
+    NetworkOptions { batch, micro_batch, optimizer, ..Default::default() }
 }
 
 fn frozen(options: NetworkOptions) -> NetworkOptions {
@@ -69,11 +75,11 @@ fn micro_batches_of_8_and_32_agree() {
 fn updates_in_place_give_the_same_bits() {
     let Some(devices) = device::open() else { return };
     let gpu = devices.usual.gpu();
-    let run = |update_in_place, (momentum, freeze_features)| {
+    let run = |update_in_place, (optimizer, freeze_features)| {
         let options = NetworkOptions {
             batch: 16,
             update_in_place,
-            momentum,
+            optimizer,
             freeze_features,
             ..Default::default()
         };
@@ -93,13 +99,87 @@ fn updates_in_place_give_the_same_bits() {
         }
         (bits(&[metrics]), bits(&bench.parameters()), bench.network.plan().bytes())
     };
-    for kind in [(false, false), (true, false), (true, true)] {
+    let nesterov = Rule::Sgd { momentum: 0.9, nesterov: true };
+    let adam = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-6 };
+    let of = |rule| Optimizer { rule, weight_decay: 0.01, ..Optimizer::default() };
+    for kind in [
+        (sgd(0.0), false),
+        (sgd(0.9), false),
+        (sgd(0.9), true),
+        (of(nesterov), false),
+        (of(adam), false),
+    ] {
         let (stored, in_place) = (run(false, kind), run(true, kind));
         assert!(stored.0 == in_place.0 && stored.1 == in_place.1, "{kind:?}: the results differ");
         if DenseBackwardUpdate::suits(gpu.facts()) {
             assert!(in_place.2 < stored.2, "{} bytes, stored {}", in_place.2, stored.2);
         }
     }
+}
+
+#[test]
+fn gradients_are_clipped_as_one_vector() {
+    let Some(devices) = device::open() else { return };
+    let step = |clip_norm, freeze_features| {
+        let optimizer = Optimizer { clip_norm, ..Optimizer::sgd(0.0) };
+        // Clipped gradients are all stored, though this allows updates in place.
+        let options = NetworkOptions { optimizer, freeze_features, ..options(16, 5) };
+        let options = NetworkOptions { update_in_place: true, ..options };
+        let bench = Bench::new(devices.usual.gpu(), networks::tiny(0.0), options, 3);
+        assert_eq!(bench.network.allocated_bytes(), bench.network.plan().bytes());
+        let before = bench.parameters();
+        bench.run(&bench.train, Batch { learning_rate: 1.0, ..networks::batch(0, 3, 16) });
+        let moved = before
+            .iter()
+            .flatten()
+            .zip(bench.parameters().iter().flatten().copied().collect::<Vec<_>>());
+        moved.map(|(before, after)| f64::from(before - after)).collect::<Vec<_>>()
+    };
+    for frozen in [false, true] {
+        let whole = step(None, frozen);
+        let norm = |moved: &[f64]| moved.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let limit = norm(&whole) / 3.0;
+        let clipped = step(Some(limit as f32), frozen);
+        assert!((norm(&clipped) / limit - 1.0).abs() < 1e-5, "{} of {limit}", norm(&clipped));
+        let away = whole.iter().zip(&clipped).map(|(a, b)| a / 3.0 - b).collect::<Vec<_>>();
+        assert!(norm(&away) < 1e-5 * limit, "another direction: {}", norm(&away));
+        // A gradient that is short enough stays as it is.
+        let short = step(Some(1e6), frozen);
+        assert!(whole.iter().zip(&short).all(|(a, b)| a.to_bits() == b.to_bits()));
+    }
+}
+
+#[test]
+fn weights_decay_and_biases_do_not() {
+    let Some(devices) = device::open() else { return };
+    let step = |weight_decay, decay_all| {
+        let optimizer = Optimizer { weight_decay, decay_all, ..Optimizer::sgd(0.0) };
+        let options = NetworkOptions { optimizer, ..options(16, 5) };
+        let network = networks::tiny_of(true, Head::Flatten);
+        let options = NetworkOptions { micro_batch: None, ..options };
+        let bench = Bench::new(devices.usual.gpu(), network, options, 3);
+        let before = bench.parameters();
+        bench.run(&bench.train, Batch { learning_rate: 0.1, ..networks::batch(0, 3, 16) });
+        let layouts: Vec<_> = bench.network.parameters().iter().map(|p| p.layout).collect();
+        (layouts, before, bench.parameters())
+    };
+    let (layouts, before, plain) = step(0.0, false);
+    let (mut spared, mut decayed) = (0, 0);
+    for decay_all in [false, true] {
+        let (.., after) = step(0.5, decay_all);
+        for (((layout, before), plain), after) in
+            layouts.iter().zip(&before).zip(&plain).zip(&after)
+        {
+            let (period, weights) = layout.weights();
+            for i in (0..before.len()).filter(|&i| before[i] != 0.0) {
+                let falls = decay_all || i % period < weights;
+                let wanted = if falls { plain[i] - 0.1 * 0.5 * before[i] } else { plain[i] };
+                assert!((after[i] - wanted).abs() <= 1e-6, "{layout:?}, element {i}");
+                *(if falls { &mut decayed } else { &mut spared }) += 1;
+            }
+        }
+    }
+    assert!(spared > 50 && decayed > 1000, "{spared} spared, {decayed} decayed");
 }
 
 #[test]

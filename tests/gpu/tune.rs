@@ -6,7 +6,7 @@ use std::time::Duration;
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::{Dropped, NetworkOptions, TuneTask, choices_of, tune, tune_tasks};
 use vgg_wgpu::kernel::{Binding, Dim, Step, Variant};
-use vgg_wgpu::ops::{Choices, ConvTask, Data, DenseForward, Dropout, Op, Slice, Way};
+use vgg_wgpu::ops::{Choices, ConvTask, Data, DenseForward, Dropout, Op, Optimizer, Slice, Way};
 
 use crate::device;
 use crate::networks::{Bench, tiny};
@@ -103,7 +103,8 @@ fn without_time_nothing_is_chosen() {
 fn every_task_of_a_network_is_tuned_and_its_choice_runs() {
     let Some(devices) = device::open() else { return };
     let gpu = Arc::clone(devices.usual.gpu());
-    let mut options = NetworkOptions { batch: 3, momentum: true, ..NetworkOptions::default() };
+    let mut options =
+        NetworkOptions { batch: 3, optimizer: Optimizer::sgd(0.9), ..NetworkOptions::default() };
     let tasks = tune_tasks(&tiny(0.0), &options, gpu.facts()).unwrap();
     let mut places = Vec::new();
     let tuned = tune(&devices.usual, &tasks, LIMIT, |place| places.push(place)).unwrap();

@@ -2,13 +2,13 @@
 
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::kernel::{Binding, Step, Variant};
-use vgg_wgpu::ops::{Data, Op, SgdUpdate, VerifyError, ceilings, verify};
+use vgg_wgpu::ops::{Data, Decayed, Form, Op, Update, VerifyError, ceilings, verify};
 
 use crate::device;
 
 /// An operation whose kernel computes something else than its reference.
 #[derive(Debug)]
-struct Lying(SgdUpdate);
+struct Lying(Update);
 
 impl Op for Lying {
     fn name(&self) -> &'static str {
@@ -38,7 +38,8 @@ impl Op for Lying {
 fn a_single_wrong_element_is_told_with_adapter_and_variant() {
     let Some(devices) = device::open() else { return };
     let kernels = &devices.usual;
-    let op = SgdUpdate { len: 256 };
+    let decayed = Decayed::all(256);
+    let op = Update { len: 256, form: Form::Sgd, decayed, clips: false };
     let variant = &op.variants(kernels.gpu().facts())[0];
     let deviation = verify(kernels, &op, variant, 1, 5).unwrap();
     assert!(deviation.relative <= deviation.tolerance, "{deviation:?}");
@@ -46,7 +47,7 @@ fn a_single_wrong_element_is_told_with_adapter_and_variant() {
     let error = verify(kernels, &Lying(op), variant, 1, 5).unwrap_err();
     let text = error.to_string();
     let adapter = &kernels.gpu().facts().name;
-    for word in ["sgd_update", adapter, "p[41]", "256"] {
+    for word in ["update", adapter, "p[41]", "256"] {
         assert!(text.contains(word), "no '{word}' in: {text}");
     }
     let VerifyError::Wrong(wrong) = error else { panic!("{text}") };

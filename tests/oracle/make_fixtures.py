@@ -22,6 +22,7 @@ from torch import nn
 
 import generator
 from case import CASES, network, tensors
+from optimizers import optimizers_fixture
 from resizing import bilinear_fixture, pillow_fixture
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
@@ -247,6 +248,7 @@ def main():
         "pillow": pillow_fixture,
         "preprocess": preprocess_fixture,
         "generator": generator_fixture,
+        "optimizers": optimizers_fixture,
     }
     changed = []
     for name in arguments.names or makers:

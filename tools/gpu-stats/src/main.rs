@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use vgg_wgpu::graph::{Architecture, NetworkOptions};
+use vgg_wgpu::ops::Optimizer;
 
 use report::Family;
 
@@ -79,7 +80,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let (true, [family]) = (args.child, args.families.as_slice()) {
         let options = NetworkOptions {
             batch: args.batch,
-            momentum: true,
+            optimizer: Optimizer::sgd(0.9),
             variants: args.variants.clone(),
             ..NetworkOptions::default()
         };
