@@ -10,6 +10,7 @@ mod common;
 mod completions;
 mod config;
 mod eval;
+mod explain;
 mod export;
 mod fetch;
 mod gradients;
@@ -19,6 +20,7 @@ mod keep;
 mod man;
 mod model;
 mod network;
+mod pictures;
 mod plan;
 mod predict;
 mod progress;
@@ -62,6 +64,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    Explain(explain::ExplainArgs),
     Augment(augment::AugmentPreviewArgs),
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
@@ -109,6 +112,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Predict(args) => predict::run(args),
+            Command::Explain(args) => explain::run(args),
             Command::Augment(args) => augment::run(args),
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),

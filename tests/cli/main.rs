@@ -5,10 +5,12 @@ mod augment;
 mod bench;
 mod config;
 mod eval;
+mod explain;
 mod fetch;
 mod help;
 #[path = "../oracle/fixtures.rs"]
 mod oracle;
+mod own_pictures;
 mod pictures;
 mod plan;
 mod predict;
