@@ -16,7 +16,7 @@ use vgg_wgpu::data::{self, Images};
 /// The classes taken, by their place in Fashion-MNIST.
 const CLASSES: [usize; 3] = [1, 8, 9];
 /// Pictures of each, without a number.
-const EACH: usize = 60;
+const EACH: usize = 80;
 const FORMATS: [&str; 3] = ["png", "jpg", "webp"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -30,14 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = fastrand::Rng::with_seed(0);
     for class in CLASSES {
         let name = set.classes[class].to_lowercase().replace([' ', '/'], "-");
-        let folder = folder.join(name);
+        let folder = folder.join(&name);
         fs::create_dir_all(&folder)?;
         let of_class = (0..set.train.len()).filter(|&i| set.train.labels[i] as usize == class);
         for (number, index) in of_class.take(each).enumerate() {
             let format = FORMATS[number % FORMATS.len()];
             let picture =
                 on_ground(&set.train.images, index, &mut random).ok_or("no such image")?;
-            picture.save(folder.join(format!("{number:03}.{format}")))?;
+            picture.save(folder.join(format!("{name}-{number:03}.{format}")))?;
         }
     }
     println!("{} classes of {each} pictures in {}", CLASSES.len(), folder.display());
@@ -50,7 +50,7 @@ fn on_ground(images: &Images, index: usize, random: &mut fastrand::Rng) -> Optio
     let image = GrayImage::from_raw(width, height, images.image(index)?.to_vec())?;
     let side = random.u32(32..=56);
     let image = imageops::resize(&image, side, side, FilterType::Triangle);
-    let (width, height) = (side + random.u32(12..=40), side + random.u32(12..=40));
+    let (width, height) = (side + random.u32(4..=20), side + random.u32(4..=20));
     let (left, above) = (random.u32(..=width - side), random.u32(..=height - side));
     let ground = [(); 3].map(|()| random.u8(10..70));
     let colour = [(); 3].map(|()| random.u8(150..=255));

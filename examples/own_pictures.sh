@@ -24,9 +24,9 @@ esac
 
 # Small enough for a minute on two cores without a GPU; a network for real use has more of everything.
 train_args=(
-    --arch '1x16,1x32,1x64' --resize 48
+    --arch '1x16,1x32,1x64,1x64' --resize 48 --flip
     --init kaiming --lr 0.01 --momentum 0.9
-    --batch 16 --epochs 12
+    --batch 16 --epochs 10
 )
 # Classes of which a picture is looked at.
 most_classes=6

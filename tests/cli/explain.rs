@@ -1,4 +1,4 @@
-//! `explain`: heat maps of a network that was trained to find a shape in a corner.
+//! `explain`: heat maps of a network that was trained to tell whether there is a ring in some corner.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,30 +13,28 @@ use crate::{Ended, chosen_adapter, end, fails_as, has_adapter, on_adapter, progr
 
 /// The network's input.
 const INPUT: usize = 32;
-/// Pixels of a picture's side, and of the shape's.
+/// Pixels of a picture's side, and of the ring's.
 const SIDE: u32 = 48;
 const SHAPE: u32 = 20;
-const CLASSES: [&str; 2] = ["ring", "cross"];
+const CLASSES: [&str; 2] = ["ring", "blank"];
 /// Pictures of each class.
 const EACH: usize = 40;
 
-/// A shape of a class in corner `number % 4`, on a plain ground, in colours that say nothing.
+/// A ring in corner `number % 4` of a plain ground, or nothing there, in colours that say nothing.
 fn drawn(class: usize, number: usize) -> RgbImage {
     let (right, below) = (number % 2 == 1, number / 2 % 2 == 1);
     let shift = 2 + (number * 5 % 5) as u32;
-    let place = |far: bool| if far { SIDE - SHAPE - shift } else { shift };
-    let (left, above) = (place(right), place(below));
+    let middle = |far: bool| {
+        let start = if far { SIDE - SHAPE - shift } else { shift };
+        f64::from(start + SHAPE / 2)
+    };
+    let (across, down) = (middle(right), middle(below));
     let colour = [0, 50, 100].map(|more: usize| ((number * 37 + more) % 100 + 150) as u8);
+    let ground = [(number * 13 % 40 + 20) as u8; 3];
     RgbImage::from_fn(SIDE, SIDE, |x, y| {
-        let from_middle = |at: u32, start: u32| f64::from(at) - f64::from(start + SHAPE / 2);
-        let (x, y) = (from_middle(x, left), from_middle(y, above));
-        let half = f64::from(SHAPE) / 2.0;
-        let within = x.abs().max(y.abs()) < half;
-        let is_shape = match class {
-            0 => (half - 5.0..half).contains(&x.hypot(y)),
-            _ => within && (x - y).abs().min((x + y).abs()) < 4.0,
-        };
-        Rgb(if is_shape { colour } else { [30; 3] })
+        let radius = (f64::from(x) - across).hypot(f64::from(y) - down);
+        let is_ring = class == 0 && (5.0..f64::from(SHAPE) / 2.0).contains(&radius);
+        Rgb(if is_ring { colour } else { ground })
     })
 }
 
@@ -57,7 +55,7 @@ impl Gallery {
         let input = INPUT.to_string();
         let flags = ["train", "--data", text(&data), "--out", text(&run), "--resize", &input];
         let size = ["--arch", "1x8,1x16", "--batch", "16", "--dropout", "0", "--init", "kaiming"];
-        let how = ["--lr", "0.02", "--momentum", "0.9", "--epochs", "10"];
+        let how = ["--lr", "0.02", "--momentum", "0.9", "--epochs", "8"];
         let ended = end(&mut program(&on_adapter(&[&flags[..], &size, &how].concat(), &adapter)));
         assert_eq!(ended.code, 0, "{ended:?}");
         gallery
@@ -134,7 +132,7 @@ fn heat_is_where_the_shape_is_and_flags_say_what_is_drawn_where() {
 }
 
 fn heat_is_where_the_shape_is(gallery: &Gallery) {
-    // New pictures, of two formats, with each class in each corner.
+    // New pictures of two formats: a ring in each corner, and none.
     let endings = ["png", "jpg"];
     for i in 0..8 {
         gallery.add(&format!("new/{i}.{}", endings[i % 2]), i / 4, 100 + i);
@@ -149,9 +147,13 @@ fn heat_is_where_the_shape_is(gallery: &Gallery) {
         assert!(report["probability"].as_f64().unwrap() > 0.5, "{report}");
         assert_eq!(report["heat"].as_array().unwrap().len(), INPUT / 4);
         let sums = quarters(&report["heat"]);
-        assert_eq!(largest(&sums), i % 4, "picture {i}: {sums:?}");
-        let all = report["heat"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
-        assert_eq!(all.filter(|value| value.as_f64() == Some(1.0)).count(), 1);
+        // What speaks for a blank may be anywhere.
+        if i < 4 {
+            assert_eq!(largest(&sums), i, "picture {i}: {sums:?}");
+            let rows = report["heat"].as_array().unwrap().iter();
+            let all = rows.flat_map(|row| row.as_array().unwrap());
+            assert_eq!(all.filter(|value| value.as_f64() == Some(1.0)).count(), 1);
+        }
         let out = gallery.path(report["out"].as_str().unwrap());
         assert!(out.ends_with(format!("heat/of/new/{i}-heat.png")), "{}", out.display());
         is_heat_of_the_input(&out);
@@ -182,7 +184,7 @@ fn flags_say_what_is_drawn_where(gallery: &Gallery) {
     let printed = gallery.explained(&["one.png", "other/one.jpg"]);
     let lines: Vec<_> = printed.lines().collect();
     assert!(lines[0].starts_with("one.png: ring "), "{printed}");
-    assert!(lines[1].starts_with("other/one.jpg: cross "), "{printed}");
+    assert!(lines[1].starts_with("other/one.jpg: blank "), "{printed}");
     for (line, name) in lines.iter().zip(["one-heat.png", "one-heat-2.png"]) {
         let out = Path::new("explained").join(name);
         assert!(line.ends_with(&format!(" -> {}", out.display())), "{printed}");
@@ -201,14 +203,14 @@ fn flags_say_what_is_drawn_where(gallery: &Gallery) {
         (file(&[]), file(&["--class", "Ring"]), file(&["--class", "1"]));
     assert_eq!(likeliest, by_name);
     assert_eq!(by_name, by_index);
-    let other = file(&["--class", "cross"]);
-    assert_eq!(other.0, "cross");
+    let other = file(&["--class", "blank"]);
+    assert_eq!(other.0, "blank");
     assert!((likeliest.1 + other.1 - 1.0).abs() < 1e-3, "{} and {}", likeliest.1, other.1);
     assert!(likeliest.2 != other.2);
     // Names of classes from a file.
-    fs::write(gallery.path("names.txt"), "kreuz\nring\n").unwrap();
-    let printed = gallery.explained(&["one.png", "--labels", "names.txt", "--class", "kreuz"]);
-    assert!(printed.starts_with("one.png: kreuz "), "{printed}");
+    fs::write(gallery.path("names.txt"), "leer\nring\n").unwrap();
+    let printed = gallery.explained(&["one.png", "--labels", "names.txt", "--class", "leer"]);
+    assert!(printed.starts_with("one.png: leer "), "{printed}");
     // What lies in a folder and is no picture is passed over.
     fs::write(gallery.path("other/two.png"), "no picture").unwrap();
     let ended = gallery.explain(&["other"]);
@@ -218,7 +220,7 @@ fn flags_say_what_is_drawn_where(gallery: &Gallery) {
 
 fn what_makes_no_sense_is_refused(gallery: &Gallery) {
     let refused = |arguments: &[&str], words: &[&str]| gallery.refused(arguments, words);
-    refused(&["one.png", "--class", "crosses"], &["no class 'crosses'", "is 'cross'"]);
+    refused(&["one.png", "--class", "blanks"], &["no class 'blanks'", "is 'blank'"]);
     refused(&["one.png", "--class", "2"], &["no class 2", "tells 2 apart"]);
     refused(&["none.png"], &["cannot read none.png as an image"]);
     refused(&["other/two.png"], &["cannot read", "two.png", "is no PNG"]);
