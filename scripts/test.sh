@@ -27,7 +27,7 @@ static_checks() {
     RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
     if have shellcheck; then
         section "shellcheck"
-        shellcheck -x scripts/*.sh benches/peers/*.sh .ci/run
+        shellcheck -x scripts/*.sh examples/*.sh benches/peers/*.sh .ci/run
     fi
 }
 

@@ -10,6 +10,7 @@ mod common;
 mod completions;
 mod config;
 mod eval;
+mod explain;
 mod export;
 mod fetch;
 mod gradients;
@@ -21,6 +22,7 @@ mod man;
 mod model;
 mod network;
 mod optimizer;
+mod pictures;
 mod plan;
 mod predict;
 mod progress;
@@ -65,6 +67,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    Explain(explain::ExplainArgs),
     #[command(args_override_self = true)]
     LrFind(Box<lr_find::LrFindArgs>),
     Augment(augment::AugmentPreviewArgs),
@@ -114,6 +117,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Predict(args) => predict::run(args),
+            Command::Explain(args) => explain::run(args),
             Command::LrFind(args) => lr_find::run(args),
             Command::Augment(args) => augment::run(args),
             Command::Plan(args) => plan::run(args),

@@ -1,4 +1,4 @@
-//! A trained network opened for inference, for `eval` and `predict`.
+//! A trained network opened for inference, for `eval`, `predict` and `explain`.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -42,9 +42,28 @@ pub fn network(
     memory: &MemoryArgs,
     images: usize,
 ) -> Result<Network> {
+    let batch = images.clamp(1, BATCH);
+    laid_out(model, gpu, memory, NetworkOptions { batch, train: false, ..Default::default() })
+}
+
+/// The same to be explained.
+pub fn explained(
+    model: &Model,
+    gpu: &Arc<Gpu>,
+    memory: &MemoryArgs,
+    images: usize,
+) -> Result<Network> {
+    let (batch, train, explain) = (images.clamp(1, BATCH), false, true);
+    laid_out(model, gpu, memory, NetworkOptions { batch, train, explain, ..Default::default() })
+}
+
+fn laid_out(
+    model: &Model,
+    gpu: &Arc<Gpu>,
+    memory: &MemoryArgs,
+    options: NetworkOptions,
+) -> Result<Network> {
     let architecture = train::architecture_of(&model.description)?;
-    let options =
-        NetworkOptions { batch: images.clamp(1, BATCH), train: false, ..Default::default() };
     let options = memory.apply(options, gpu.facts())?;
     let options = from_cache(&architecture, options, gpu.facts());
     if let Some(line) = in_use(&options) {

@@ -28,7 +28,7 @@ impl Lowering<'_> {
                     let dy = gradient;
                     let last = frozen && flattened.is_some();
                     if !last {
-                        gradient = self.dense_data(i, dy, inputs, outputs);
+                        gradient = self.dense_data(i, (dy, saved.input), inputs, outputs);
                     }
                     // After the gradient of the data, which reads the weights as they were.
                     self.dense_weights(name, saved, dy, inputs, outputs);
@@ -37,10 +37,7 @@ impl Lowering<'_> {
                     }
                 }
                 Layer::AvgPool { input, output } => {
-                    let dx = self.map(name, "input gradient", input);
-                    let op = AvgPoolBackward { x: input, y: output };
-                    self.node(name, op, &[gradient, saved.input, dx]);
-                    gradient = dx;
+                    gradient = self.average_data(name, (gradient, saved.input), input, output);
                 }
                 Layer::MaxPool { .. } if self.is_read_pooled(i) => pooled = Some(saved.extra),
                 Layer::MaxPool { input, output } => {
@@ -109,7 +106,27 @@ impl Lowering<'_> {
         }
     }
 
-    fn dense_data(&mut self, i: usize, dy: usize, inputs: usize, outputs: usize) -> usize {
+    /// The gradient of the input of an average pooling, where `x` is positive.
+    pub(super) fn average_data(
+        &mut self,
+        name: &str,
+        (dy, x): (usize, usize),
+        input: FeatureMap,
+        output: FeatureMap,
+    ) -> usize {
+        let dx = self.map(name, "input gradient", input);
+        self.node(name, AvgPoolBackward { x: input, y: output }, &[dy, x, dx]);
+        dx
+    }
+
+    /// The gradient of the input of dense layer `i`, where `x` is positive.
+    pub(super) fn dense_data(
+        &mut self,
+        i: usize,
+        (dy, x): (usize, usize),
+        inputs: usize,
+        outputs: usize,
+    ) -> usize {
         let (name, saved) = (&self.layers[i].0, self.saved[i]);
         let scale = i.checked_sub(1).map_or(Dropout::NONE, |before| self.dropout(before)).scale();
         let dx = self.arena(name, "input gradient", Layout::Rows(inputs));
@@ -121,7 +138,7 @@ impl Lowering<'_> {
             let images = self.setting.images;
             let scale = if i == last { scale } else { 1.0 };
             let op = DenseBackwardData { slice, accumulate: i > 0, scale, images };
-            self.node(name, op, &[dy, w, saved.input, dx]);
+            self.node(name, op, &[dy, w, x, dx]);
         }
         dx
     }

@@ -138,6 +138,9 @@ pub enum GraphError {
     /// A network that has no memory for gradients.
     #[error("the network was made for inference: it has no gradients to train with")]
     NotForTraining,
+    /// A network that has no memory for the way back from a logit, or a pass that does not go it.
+    #[error("the network was not made to be explained: nothing goes back from its logits")]
+    NotForExplaining,
     /// A parameter's value has the wrong length.
     #[error("parameter {name} has {expected} elements, {found} were given")]
     Length {

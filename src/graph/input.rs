@@ -10,8 +10,8 @@ use crate::ops::{
 };
 use crate::shape::Layout;
 
-/// The images, if the first convolution resizes them as it reads: in inference, where nobody else reads
-/// the map of them, and if the kernel that it would run has a form for images like these.
+/// The images, if the first convolution resizes them as it reads: not in training, where the backward pass
+/// reads the map of them, and if the kernel that it would run has a form for images like these.
 pub(super) fn read_by_convolution(
     setting: &Setting<'_>,
     layers: &[(String, Layer)],
@@ -21,7 +21,7 @@ pub(super) fn read_by_convolution(
     let (_, Layer::Conv { input, output, relu }) = layers.first()? else { return None };
     let apart = setting.variants.iter().any(|name| name == "resize_bilinear");
     let bilinear = source.format == Format::Bytes(ResizeFilter::Bilinear);
-    if setting.pass != Pass::Infer || apart || !bilinear {
+    if setting.pass == Pass::Train || apart || !bilinear {
         return None;
     }
     let (shard, input) = (Shard { first, count, samples: source.shape.count }, input.with_halo(1));

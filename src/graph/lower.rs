@@ -3,7 +3,7 @@
 use super::parameter::slices;
 use super::setting::Setting;
 use super::source::Reads;
-use super::{Layer, input};
+use super::{Layer, explain, input};
 use crate::ops::{
     self, AvgPoolForward, BatchNormFold, BatchNormForward, BatchNormMoments, BatchNormStatistics,
     ConvForward, DenseForward, Dropout, FillHalo, MaxPoolForward, MetricsUpdate, Op, Pictures,
@@ -21,6 +21,8 @@ pub enum Pass {
     Train,
     /// Forward without dropout, loss.
     Infer,
+    /// Forward without dropout, then back from the logit of each image's label to the last pooled map.
+    Explain,
 }
 
 /// The image set a graph reads from.
@@ -94,6 +96,16 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The logits' tensor.
     pub logits: usize,
+    /// What [`Pass::Explain`] leaves.
+    pub explained: Option<explain::Tensors>,
+}
+
+impl Graph {
+    /// The tensors that are read after the last operation.
+    pub fn results(&self) -> impl Iterator<Item = usize> + use<> {
+        let explained = self.explained.map(|tensors| [tensors.features, tensors.gradient]);
+        [self.logits].into_iter().chain(explained.into_iter().flatten())
+    }
 }
 
 /// Builds the graph of a pass, with kernels made for launches of `setting.images` images.
@@ -109,9 +121,16 @@ pub fn lower(setting: &Setting<'_>, source: Reads<'_>) -> Graph {
         Lowering { graph, setting, layers: &layers, pictures, saved, next: 0, norms: 0 };
     let x = lowering.input(source);
     let logits = lowering.forward(x);
-    let dlogits = lowering.loss(logits, network.classes(), source);
-    if setting.pass == Pass::Train {
-        lowering.backward(dlogits);
+    match setting.pass {
+        Pass::Train => {
+            let dlogits = lowering.loss(logits, network.classes(), source);
+            lowering.backward(dlogits);
+        }
+        Pass::Infer => _ = lowering.loss(logits, network.classes(), source),
+        Pass::Explain => {
+            let dlogits = lowering.one_hot(network.classes(), source);
+            lowering.graph.explained = Some(lowering.explain(dlogits));
+        }
     }
     lowering.graph.logits = logits;
     lowering.graph
@@ -329,7 +348,7 @@ impl Lowering<'_> {
         let (labels, samples) = (source.shape.count, source.shape.count);
         let mixup = source.augmentation.is_some_and(|augmentation| augmentation.mixup > 0.0);
         let order = self.order(samples);
-        let known = self.tensor("labels".to_owned(), Layout::Words(2 * labels), Home::Labels);
+        let known = self.labels(labels);
         let dlogits = self.arena("loss", "gradient", Layout::Rows(classes));
         let outcome = self.arena("loss", "outcome", Layout::Rows(2));
         let op = SoftmaxCrossEntropy { classes, samples, labels, mixup };
@@ -342,5 +361,10 @@ impl Lowering<'_> {
         let metrics = self.tensor("metrics".to_owned(), layout, Home::Metrics);
         self.node("loss", MetricsUpdate { slots: METRIC_SLOTS }, &[outcome, metrics]);
         dlogits
+    }
+
+    /// The labels of a set of `images`, with what each weighs.
+    pub(super) fn labels(&mut self, images: usize) -> usize {
+        self.tensor("labels".to_owned(), Layout::Words(2 * images), Home::Labels)
     }
 }

@@ -92,13 +92,15 @@ pub(super) fn graphs(
     // even that where the first convolution resizes them, as it may in inference.
     let (bilinear, raw) = (Format::Bytes(ResizeFilter::Bilinear), Format::Raw);
     let infer = [(Pass::Infer, raw), (Pass::Infer, bilinear)];
+    let explain = [(Pass::Explain, raw), (Pass::Explain, bilinear)];
+    let explain = explain.into_iter().filter(|_| options.explain);
     let train = options.train.then_some((Pass::Train, raw));
     let lower = |(pass, format)| {
         let source = Reads { shape, format, augmentation: None, shards: &[(0, 1)] };
         // Updates in place or not, the arena is the same.
         lower::lower(&setting(architecture, options, pass, (images, false), facts), source)
     };
-    infer.into_iter().chain(train).map(lower).collect()
+    infer.into_iter().chain(explain).chain(train).map(lower).collect()
 }
 
 pub(super) fn setting<'a>(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::explain::{self, Kept};
 use super::lower::{self, Home, Pass};
 use super::memory::{graphs, merged, plan, setting};
 use super::parameter::{self, Parameter};
@@ -23,6 +24,8 @@ pub struct NetworkOptions {
     pub memory: Option<u64>,
     /// True if it is to be trained: gradients get memory.
     pub train: bool,
+    /// True if [`Pass::Explain`] is to be bound: the way back from the logits gets memory.
+    pub explain: bool,
     /// What it learns by: what this keeps of gradients gets memory.
     pub optimizer: Optimizer,
     /// True if only dense layers are trained. Convolutions then run as in inference, batch
@@ -49,6 +52,7 @@ impl Default for NetworkOptions {
             micro_batch: None,
             memory: None,
             train: true,
+            explain: false,
             optimizer: Optimizer::default(),
             freeze_features: false,
             ghost_batch: None,
@@ -245,11 +249,15 @@ impl Network {
     /// # Errors
     /// [`GraphError::Images`] if the images have other channels than the network, are too large to
     /// be resized, or are raw and of another size; [`GraphError::Label`] if a label is no class of
-    /// the network; [`GraphError::NotForTraining`] if it is to train without gradients; others if a
+    /// the network; [`GraphError::NotForTraining`] if it is to train without gradients, and
+    /// [`GraphError::NotForExplaining`] if it is to explain without memory for that; others if a
     /// kernel cannot be built.
     pub fn bind(&self, pass: Pass, source: Arc<ImageSource>) -> Result<Program, GraphError> {
         if pass == Pass::Train && !self.options.train {
             return Err(GraphError::NotForTraining);
+        }
+        if pass == Pass::Explain && !self.options.explain {
+            return Err(GraphError::NotForExplaining);
         }
         source.check(&self.architecture)?;
         let facts = self.gpu().facts();
@@ -283,6 +291,11 @@ impl Network {
             }
         };
         let logits = range(graph.logits);
+        let explained = graph.explained.map(|explain::Tensors { map, features, gradient }| Kept {
+            map,
+            features: range(features),
+            gradient: range(gradient),
+        });
         let mut wanted = Vec::with_capacity(graph.nodes.len());
         for node in &graph.nodes {
             let buffers: Vec<BufferRange> = node.tensors.iter().map(|&t| range(t)).collect();
@@ -294,7 +307,7 @@ impl Network {
             bound.push(self.bound(node.layer, node.op, buffers)?);
         }
         let micro_batch = self.plan.micro_batch;
-        Ok(Program { pass, bound, source, logits, micro_batch })
+        Ok(Program { pass, bound, source, logits, explained, micro_batch })
     }
 
     pub(super) fn choose(&self, op: &dyn Op) -> Result<Variant, GraphError> {

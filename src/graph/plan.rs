@@ -95,9 +95,11 @@ fn lifetimes(graph: &Graph, images: usize, align: u64) -> Vec<Span> {
             spans[index].get_or_insert(new).last = step;
         }
     }
-    // The logits are read after the last operation.
-    if let Some(Some(span)) = spans.get_mut(graph.logits) {
-        span.last = graph.nodes.len();
+    // What is read after the last operation.
+    for result in graph.results() {
+        if let Some(Some(span)) = spans.get_mut(result) {
+            span.last = graph.nodes.len();
+        }
     }
     spans.into_iter().flatten().collect()
 }

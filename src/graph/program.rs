@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::explain::Kept;
 use super::lower::Pass;
 use super::{GraphError, ImageSource, METRIC_SLOTS, Network};
 use crate::gpu::{BufferRange, Clock, ReadRing, Readback, Span};
@@ -27,6 +28,7 @@ pub struct Program {
     pub(super) bound: Vec<Bound>,
     pub(super) source: Arc<ImageSource>,
     pub(super) logits: BufferRange,
+    pub(super) explained: Option<Kept>,
     pub(super) micro_batch: usize,
 }
 

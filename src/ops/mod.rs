@@ -17,10 +17,12 @@ mod dense;
 mod dense_update;
 mod dropout;
 mod fill_halo;
+mod fill_ones;
 mod input;
 mod load_raw;
 mod maxpool;
 mod metrics;
+mod one_hot;
 mod optimizer;
 mod probe;
 mod reference;
@@ -60,10 +62,12 @@ pub use dense::{DenseBackwardData, DenseBackwardWeights, DenseForward, Slice};
 pub use dense_update::DenseBackwardUpdate;
 pub use dropout::Dropout;
 pub use fill_halo::FillHalo;
+pub use fill_ones::FillOnes;
 pub use input::{Pictures, Shard};
 pub use load_raw::LoadRaw;
 pub use maxpool::{MaxPoolBackward, MaxPoolForward};
 pub use metrics::MetricsUpdate;
+pub use one_hot::OneHot;
 pub use optimizer::{Decayed, Form, Optimizer, Rule};
 pub use probe::{ProbeCopy, ProbeFma, ProbeUniform};
 pub use reference::Data;
@@ -177,6 +181,8 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "dense_backward_weights", examples: dense::backward_weights_examples },
     Entry { name: "dense_backward_update", examples: dense_update::examples },
     Entry { name: "softmax_cross_entropy", examples: softmax::examples },
+    Entry { name: "one_hot", examples: one_hot::examples },
+    Entry { name: "fill_ones", examples: fill_ones::examples },
     Entry { name: "metrics_update", examples: metrics::examples },
     Entry { name: "square_sums", examples: clip::sums_examples },
     Entry { name: "clip_factor", examples: clip::factor_examples },

@@ -92,14 +92,19 @@ pub fn write_grid(
         .map_err(|source| PlotError::Write { path: png.to_owned(), source })
 }
 
-/// The picture with its longer side as long as a tile's. `None` if its pixels are not of its shape.
-fn fitted(tile: &Tile<'_>) -> Option<RgbImage> {
+/// The picture as it is. `None` if its pixels are not of its shape.
+pub(super) fn picture(tile: &Tile<'_>) -> Option<RgbImage> {
     let (height, width, channels) = tile.shape;
     let rgb = match channels {
         1 => tile.pixels.iter().flat_map(|&value| [value; 3]).collect(),
         _ => tile.pixels.to_vec(),
     };
-    let picture: RgbImage = ImageBuffer::from_raw(width as u32, height as u32, rgb)?;
+    ImageBuffer::from_raw(width as u32, height as u32, rgb)
+}
+
+/// The picture with its longer side as long as a tile's. `None` if its pixels are not of its shape.
+fn fitted(tile: &Tile<'_>) -> Option<RgbImage> {
+    let ((height, width, _), picture) = (tile.shape, picture(tile)?);
     let longer = width.max(height).max(1) as f64;
     let scaled = |side: usize| ((side as f64 * f64::from(SIDE) / longer).round() as u32).max(1);
     let filter = if longer < f64::from(SIDE) { FilterType::Nearest } else { FilterType::Triangle };

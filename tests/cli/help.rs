@@ -20,6 +20,10 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
     ("eval", &["[default: test]", "--limit", "[default: bilinear]"]),
     ("predict", &["[default: 3]", "--invert", "[default: those in the model]"]),
     (
+        "explain",
+        &["[default: explained]", "--class", "arXiv:1610.02391", "[default: the likeliest"],
+    ),
+    (
         "plan",
         &["[default: vgg11]", "[default: 224]", "[default: 128]", "[default: the most that fits]"],
     ),

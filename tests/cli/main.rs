@@ -5,12 +5,14 @@ mod augment;
 mod bench;
 mod config;
 mod eval;
+mod explain;
 mod fetch;
 mod help;
 mod lr_find;
 mod optimizer;
 #[path = "../oracle/fixtures.rs"]
 mod oracle;
+mod own_pictures;
 mod pictures;
 mod plan;
 mod predict;

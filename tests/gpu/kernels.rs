@@ -64,6 +64,8 @@ kernel_tests! {
     dense_backward_weights
     dense_backward_update
     softmax_cross_entropy
+    one_hot
+    fill_ones
     metrics_update
     square_sums
     clip_factor

@@ -6,6 +6,7 @@
 
 mod augment;
 mod device;
+mod explain;
 #[path = "../oracle/fixtures.rs"]
 mod fixtures;
 mod gradients;

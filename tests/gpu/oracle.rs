@@ -27,7 +27,7 @@ const CASES: &[&str] =
     &["flatten", "odd", "bn", "bn_pool", "pool3", "pool9", "pool14", "early", "late", "late_bn"];
 
 /// The weights of a case, recognised by their names and shapes.
-fn model(case: &Case) -> Model {
+pub fn model(case: &Case) -> Model {
     let (resize, head) = (Some(case.side()), Some(case.architecture.head()));
     let options = ImportOptions { resize, head, ..Default::default() };
     let mut model = recognise(case.tensors(), &options).unwrap().model;
@@ -39,7 +39,7 @@ fn model(case: &Case) -> Model {
     model
 }
 
-fn source(case: &Case, gpu: &Gpu) -> Arc<ImageSource> {
+pub fn source(case: &Case, gpu: &Gpu) -> Arc<ImageSource> {
     let (input, target) = case.batch();
     let [count, channels, height, width] = input.shape[..] else { panic!("{:?}", input.shape) };
     let shape = SourceShape { count, height, width, channels };
@@ -191,7 +191,7 @@ fn floats(tensor: &Tensor<'_>) -> Vec<f64> {
 
 /// Sets of variants to prefer that together run every variant that this adapter can: the usual one,
 /// then for each kind of name the variants that end in it.
-fn choices(gpu: &Gpu) -> Vec<Vec<String>> {
+pub fn choices(gpu: &Gpu) -> Vec<Vec<String>> {
     let examples = REGISTRY.iter().flat_map(|entry| (entry.examples)());
     let variants = examples.flat_map(|op| op.variants(gpu.facts()));
     let supported = variants.filter(|variant| variant.supported.is_ok());

@@ -22,6 +22,7 @@ from torch import nn
 
 import generator
 from case import CASES, network, tensors
+from explaining import explain_fixture
 from optimizers import optimizers_fixture
 from resizing import bilinear_fixture, pillow_fixture
 
@@ -244,6 +245,7 @@ def main():
     makers = {name: lambda case=case: network_fixture(case) for name, case in CASES.items()}
     makers |= {
         "cross_entropy": cross_entropy_fixture,
+        "explain": explain_fixture,
         "bilinear": bilinear_fixture,
         "pillow": pillow_fixture,
         "preprocess": preprocess_fixture,
