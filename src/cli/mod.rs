@@ -23,8 +23,10 @@ mod plan;
 mod predict;
 mod progress;
 mod raw;
+mod recorded;
 mod report;
 mod run_config;
+mod runs;
 mod sets;
 mod shaders;
 mod start;
@@ -62,6 +64,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    Runs(runs::RunsArgs),
     Augment(augment::AugmentPreviewArgs),
     Plan(plan::PlanArgs),
     Adapters(adapters::AdaptersArgs),
@@ -109,6 +112,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Predict(args) => predict::run(args),
+            Command::Runs(args) => runs::run(args),
             Command::Augment(args) => augment::run(args),
             Command::Plan(args) => plan::run(args),
             Command::Adapters(args) => adapters::run(args),

@@ -20,7 +20,8 @@ use super::common::{AdapterArgs, MemoryArgs, ResizeArg, bytes, count, positive, 
 use super::keep::{Ending, Interrupted, KeepArgs, Keeper, end_after_a_step};
 use super::network::{FreezeArg, NetworkArgs, ScheduleArg};
 use super::progress::Display;
-use super::run_config::{Config, name_of};
+use super::recorded;
+use super::run_config::Config;
 use super::sets::{SetArgs, say_bad};
 use super::start::{InitFrom, Start};
 use super::tuned::TuningArgs;
@@ -313,7 +314,7 @@ impl TrainArgs {
     /// The run's name and folder.
     fn place(&self) -> Result<(String, PathBuf)> {
         if let Some(run) = &self.keep.resume {
-            return Ok((name_of(run)?, run.clone()));
+            return Ok((recorded::name_of(run)?, run.clone()));
         }
         let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let named = self.name.clone().or_else(|| self.out.as_deref().and_then(last));

@@ -14,6 +14,7 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
             "--no-shuffle",
         ],
     ),
+    ("runs", &["[default: runs]", "[default: accuracy]", "--compare <A> <B>", "--plot", "--json"]),
     ("augment", &["--preview", "[default: 7]", "[default: 224]", "--flip alone: 0.5"]),
     ("eval", &["[default: test]", "--limit", "[default: bilinear]"]),
     ("predict", &["[default: 3]", "--invert", "[default: those in the model]"]),

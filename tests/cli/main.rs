@@ -15,6 +15,7 @@ mod predict;
 mod readme;
 mod records;
 mod resume;
+mod runs;
 mod sets;
 mod shaders;
 mod train;
