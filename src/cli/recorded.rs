@@ -1,11 +1,17 @@
 //! The settings of a run that is on disk, as its `config.toml` tells them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use toml::Table;
+use vgg_wgpu::train::CHECKPOINT;
+
+use super::common::ResizeArg;
+use super::config::FLAGS;
 
 /// The file of a run's settings.
 pub const CONFIG: &str = "config.toml";
@@ -76,4 +82,32 @@ pub fn name_of(run: &Path) -> Result<String> {
 pub fn other_version(table: &Table) -> Option<&str> {
     let version = table.get("version")?.as_str()?;
     (version != env!("CARGO_PKG_VERSION")).then_some(version)
+}
+
+/// How the images of a run were resized: of the run in the folder `model`, or of the one that the
+/// model file belongs to. Nothing where there is no run, or it does not say.
+///
+/// # Errors
+/// Of settings that cannot be read.
+pub fn resize_filter(model: &Path) -> Result<Option<ResizeArg>> {
+    let run = match (model.is_dir(), model.file_name(), model.parent()) {
+        (true, ..) => model,
+        (false, Some(name), Some(folder)) if is_of_run(name) => folder,
+        _ => return Ok(None),
+    };
+    if !run.join(CONFIG).exists() {
+        return Ok(None);
+    }
+    let untold = "how the run's images were resized cannot be read; --resize-filter tells it";
+    let table = read(run).context(untold)?;
+    let flags = table.get(FLAGS).and_then(|flags| flags.as_table());
+    let Some(filter) = flags.and_then(|flags| flags.get("resize-filter")) else { return Ok(None) };
+    let known = filter.as_str().and_then(|text| ResizeArg::from_str(text, true).ok());
+    let unknown = || format!("{}: no resize-filter is {filter}", run.join(CONFIG).display());
+    known.with_context(unknown).context(untold).map(Some)
+}
+
+/// True of the names of a run's files that hold weights.
+fn is_of_run(name: &OsStr) -> bool {
+    ["model.safetensors", "best.safetensors", CHECKPOINT].iter().any(|known| name == *known)
 }

@@ -16,7 +16,7 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
     ),
     ("runs", &["[default: runs]", "[default: accuracy]", "--compare <A> <B>", "--plot", "--json"]),
     ("augment", &["--preview", "[default: 7]", "[default: 224]", "--flip alone: 0.5"]),
-    ("eval", &["[default: test]", "--limit", "[default: bilinear]"]),
+    ("eval", &["[default: test]", "--limit", "[default: as in the run, of other models bilinear]"]),
     ("predict", &["[default: 3]", "--invert", "[default: those in the model]"]),
     (
         "plan",
