@@ -5,6 +5,7 @@ mod augment;
 mod bench;
 mod config;
 mod eval;
+mod examples;
 mod fetch;
 mod help;
 #[path = "../oracle/fixtures.rs"]
