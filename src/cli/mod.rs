@@ -27,8 +27,10 @@ mod plan;
 mod predict;
 mod progress;
 mod raw;
+mod recorded;
 mod report;
 mod run_config;
+mod runs;
 mod sets;
 mod shaders;
 mod start;
@@ -67,6 +69,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    Runs(runs::RunsArgs),
     Explain(explain::ExplainArgs),
     #[command(args_override_self = true)]
     LrFind(Box<lr_find::LrFindArgs>),
@@ -117,6 +120,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Predict(args) => predict::run(args),
+            Command::Runs(args) => runs::run(args),
             Command::Explain(args) => explain::run(args),
             Command::LrFind(args) => lr_find::run(args),
             Command::Augment(args) => augment::run(args),

@@ -1,10 +1,6 @@
 //! The settings of a run, as `config.toml` keeps them.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vgg_wgpu::gpu::AdapterFacts;
 use vgg_wgpu::graph::Chosen;
 use vgg_wgpu::train::Trainer;
@@ -138,17 +134,4 @@ impl<'a> Config<'a> {
             choices: trainer.choices(),
         }
     }
-}
-
-/// The name of the run in a folder, by its `config.toml`.
-pub fn name_of(run: &Path) -> Result<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
-    }
-    let path = run.join("config.toml");
-    let read = || format!("cannot read {}", path.display());
-    let text = fs::read_to_string(&path).with_context(read)?;
-    let Named { name } = toml::from_str(&text).with_context(read)?;
-    Ok(name)
 }

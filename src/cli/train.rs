@@ -12,7 +12,8 @@ use super::board::BoardArgs;
 use super::common::{count, say};
 use super::keep::{Ending, Interrupted, KeepArgs, Keeper, end_after_a_step};
 use super::progress::Display;
-use super::run_config::{Config, name_of};
+use super::recorded;
+use super::run_config::Config;
 use super::start::Start;
 use super::training::{Prepared, TrainingArgs};
 
@@ -158,7 +159,7 @@ impl TrainArgs {
     /// The run's name and folder.
     fn place(&self) -> Result<(String, PathBuf)> {
         if let Some(run) = &self.keep.resume {
-            return Ok((name_of(run)?, run.clone()));
+            return Ok((recorded::name_of(run)?, run.clone()));
         }
         let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let named = self.name.clone().or_else(|| self.out.as_deref().and_then(last));

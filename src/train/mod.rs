@@ -4,6 +4,7 @@
 mod axis;
 mod board;
 mod checkpoint;
+mod compared;
 mod confusion;
 pub mod diagnosis;
 mod error;
@@ -30,6 +31,7 @@ mod tuned;
 pub use crate::ops::Augmentation;
 pub use board::{Sample, TensorBoard};
 pub use checkpoint::{Checkpoint, RunState, save_checkpoint};
+pub use compared::{NamedHistory, write_comparison};
 pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;
 pub use explain::{Explanation, explain};

@@ -37,3 +37,14 @@ impl Observer for Vec<&mut dyn Observer> {
         self.iter_mut().try_for_each(|observer| observer.save(trainer, options, reached))
     }
 }
+
+/// Nobody looks on: a run whose history is all that is wanted.
+impl Observer for () {
+    fn epoch(
+        &mut self,
+        _trainer: &Trainer,
+        _record: &EpochRecord,
+    ) -> Result<ControlFlow<()>, TrainError> {
+        Ok(ControlFlow::Continue(()))
+    }
+}

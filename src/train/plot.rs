@@ -43,6 +43,9 @@ const DASH: i32 = 9;
 const GAP: i32 = 5;
 const LEGEND_HEIGHT: i32 = 34;
 const LEGEND_SAMPLE: i32 = 36;
+const LEGEND_STEP: i32 = 130;
+/// The middle of the legend, below the title.
+pub(super) const LEGEND_Y: i32 = 40 + LEGEND_HEIGHT / 2;
 pub(super) const NOTE_HEIGHT: i32 = 22;
 /// More markers than this on one curve run into each other.
 const MOST_MARKERS: usize = 24;
@@ -55,9 +58,9 @@ const HIGHEST_DRAWN: f64 = 1e12;
 /// Longest title that fits the width.
 const LONGEST_TITLE: usize = 90;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type DrawError = DrawingAreaErrorKind<io::Error>;
-type Value = fn(&EpochRecord) -> f64;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type DrawError = DrawingAreaErrorKind<io::Error>;
+pub(super) type Value = fn(&EpochRecord) -> f64;
 
 /// Why the curves could not be drawn or written.
 #[derive(Debug, Error)]
@@ -127,21 +130,24 @@ pub fn write_curves(
     Ok(())
 }
 
-/// One curve: its name in the legend, its looks, and its values over all epochs.
-struct Series {
-    name: &'static str,
-    color: RGBColor,
-    dashed: bool,
-    value: Value,
+/// One curve: its name in the legend, its looks, and its values over the epochs.
+pub(super) struct Series<'a> {
+    pub name: String,
+    pub color: RGBColor,
+    pub dashed: bool,
+    pub epochs: &'a [EpochRecord],
+    pub value: Value,
 }
 
-impl Series {
-    fn train(value: Value) -> Self {
-        Self { name: "train", color: TRAIN, dashed: false, value }
+impl<'a> Series<'a> {
+    /// The curve of what was measured while training.
+    fn train(epochs: &'a [EpochRecord], value: Value) -> Self {
+        Self { name: "train".to_owned(), color: TRAIN, dashed: false, epochs, value }
     }
 
-    fn validation(value: Value) -> Self {
-        Self { name: "validation", color: VALIDATION, dashed: true, value }
+    /// The curve of what was measured after each epoch.
+    fn validation(epochs: &'a [EpochRecord], value: Value) -> Self {
+        Self { name: "validation".to_owned(), color: VALIDATION, dashed: true, epochs, value }
     }
 
     /// The value of an epoch, if it can be drawn.
@@ -171,16 +177,11 @@ impl Series {
         }
     }
 
-    /// Draws the curve over `epochs`; `place` maps an epoch and a value to pixels of `area`.
-    fn draw(
-        &self,
-        area: &Area,
-        epochs: &[EpochRecord],
-        place: impl Fn(f64, f64) -> (i32, i32),
-    ) -> Result<(), DrawError> {
-        let every = epochs.len().div_ceil(MOST_MARKERS).max(1);
+    /// Draws the curve; `place` maps an epoch and a value to pixels of `area`.
+    fn draw(&self, area: &Area, place: impl Fn(f64, f64) -> (i32, i32)) -> Result<(), DrawError> {
+        let every = self.epochs.len().div_ceil(MOST_MARKERS).max(1);
         // A value that cannot be drawn leaves a gap: a line across it would claim values there.
-        for stretch in self.drawable(epochs) {
+        for stretch in self.drawable() {
             let points: Vec<_> = stretch
                 .iter()
                 .filter_map(|r| Some(place(f64::from(r.epoch), self.at(r)?)))
@@ -194,17 +195,18 @@ impl Series {
     }
 
     /// The stretches of epochs whose values can all be drawn.
-    fn drawable<'e>(&self, epochs: &'e [EpochRecord]) -> impl Iterator<Item = &'e [EpochRecord]> {
+    fn drawable(&self) -> impl Iterator<Item = &'a [EpochRecord]> {
         let value = self.value;
-        epochs
+        self.epochs
             .chunk_by(move |a, b| can_draw(value(a)) == can_draw(value(b)))
             .filter(move |stretch| stretch.first().is_some_and(|r| can_draw(value(r))))
     }
 
     /// Says which epochs have no drawable value, as `train at 3-5, 9`; `None` if all have one.
-    fn missing(&self, epochs: &[EpochRecord]) -> Option<String> {
+    fn missing(&self) -> Option<String> {
         const MOST: usize = 2;
-        let gaps: Vec<String> = epochs
+        let gaps: Vec<String> = self
+            .epochs
             .chunk_by(|a, b| self.at(a).is_none() == self.at(b).is_none())
             .filter(|stretch| stretch.first().is_some_and(|r| self.at(r).is_none()))
             .filter_map(|gap| match (gap.first()?.epoch, gap.last()?.epoch) {
@@ -228,38 +230,56 @@ fn draw(history: &History, title: &str) -> Result<String, PlotError> {
     if epochs.is_empty() {
         return Err(PlotError::NoEpochs);
     }
+    let loss =
+        [Series::train(epochs, |r| r.train_loss), Series::validation(epochs, |r| r.val_loss)];
+    let accuracy =
+        [Series::train(epochs, |r| r.train_acc), Series::validation(epochs, |r| r.val_acc)];
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
-        area.draw_text(&printable(title), &text(24, HPos::Center), (width / 2, 22))?;
-        let loss = [Series::train(|r| r.train_loss), Series::validation(|r| r.val_loss)];
-        draw_panel(&area, (0..width / 2, 40..height), ("loss", LOSS_SPAN), &loss, epochs)?;
-        let accuracy = [Series::train(|r| r.train_acc), Series::validation(|r| r.val_acc)];
-        draw_panel(
-            &area,
-            (width / 2..width, 40..height),
-            ("accuracy", ACCURACY_SPAN),
-            &accuracy,
-            epochs,
-        )?;
+        let area = titled(&mut svg, title)?;
+        let lefts = draw_panels(&area, [&loss, &accuracy])?;
+        for (left, series) in lefts.into_iter().zip([&loss, &accuracy]) {
+            draw_legend(&area, series, (left, LEGEND_Y), LEGEND_STEP)?;
+        }
         area.present()?;
     }
     Ok(svg)
 }
 
-/// Draws one panel into the part of `area` that spans `x` and `y`: legend, axes, curves, note.
+/// A picture of [`SIZE`] with nothing but its title.
+pub(super) fn titled<'a>(svg: &'a mut String, title: &str) -> Result<Area<'a>, DrawError> {
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    area.draw_text(&printable(title), &text(24, HPos::Center), (SIZE.0 as i32 / 2, 22))?;
+    Ok(area)
+}
+
+/// Draws losses on the left and accuracies on the right, below the place of a legend. Returns where
+/// the axis of each begins.
+pub(super) fn draw_panels(
+    area: &Area,
+    [loss, accuracy]: [&[Series]; 2],
+) -> Result<[i32; 2], DrawError> {
+    let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
+    let (left, right) = (0..width / 2, width / 2..width);
+    Ok([
+        draw_panel(area, (left, 40..height), ("loss", LOSS_SPAN), loss)?,
+        draw_panel(area, (right, 40..height), ("accuracy", ACCURACY_SPAN), accuracy)?,
+    ])
+}
+
+/// Draws one panel into the part of `area` that spans `x` and `y`: axes, curves, note. Returns where
+/// the axis of values begins.
 fn draw_panel(
     area: &Area,
     (x, y): (Range<i32>, Range<i32>),
     (name, least_span): (&str, f64),
     series: &[Series],
-    epochs: &[EpochRecord],
-) -> Result<(), DrawError> {
-    let values = series.iter().flat_map(|s| epochs.iter().filter_map(|r| s.at(r)));
+) -> Result<i32, DrawError> {
+    let values = series.iter().flat_map(|s| s.epochs.iter().filter_map(|r| s.at(r)));
     let value_axis = Axis::values(values, least_span);
-    let epoch_axis = Axis::epochs(epochs.iter().map(|r| r.epoch));
+    let epochs = series.iter().flat_map(|s| s.epochs.iter().map(|r| r.epoch));
+    let epoch_axis = Axis::epochs(epochs);
     let panel = area.clone().shrink((x.start, y.start), (x.end - x.start, y.end - y.start));
     let mut chart = ChartBuilder::on(&panel)
         .margin_left(10)
@@ -280,27 +300,29 @@ fn draw_panel(
         .light_line_style(TRANSPARENT)
         .draw()?;
     for curve in series {
-        curve.draw(area, epochs, |epoch, value| chart.backend_coord(&(epoch, value)))?;
+        curve.draw(area, |epoch, value| chart.backend_coord(&(epoch, value)))?;
     }
-    let (plot, _) = chart.plotting_area().get_pixel_range();
-    draw_legend(area, series, (plot.start, y.start + LEGEND_HEIGHT / 2))?;
-
-    let missing: Vec<String> = series.iter().filter_map(|s| s.missing(epochs)).collect();
-    if missing.is_empty() {
-        return Ok(());
+    let missing: Vec<String> = series.iter().filter_map(Series::missing).collect();
+    if !missing.is_empty() {
+        let note = format!("NaN or huge, not drawn: {}", missing.join("; "));
+        area.draw_text(&note, &text(14, HPos::Left), (x.start + 12, y.end - NOTE_HEIGHT / 2))?;
     }
-    let note = format!("NaN or huge, not drawn: {}", missing.join("; "));
-    area.draw_text(&note, &text(14, HPos::Left), (x.start + 12, y.end - NOTE_HEIGHT / 2))
+    Ok(chart.plotting_area().get_pixel_range().0.start)
 }
 
-/// Draws a row of line samples and names from `(x, y)` to the right. It stands above the plot,
-/// since any corner within may be where a curve runs.
-fn draw_legend(area: &Area, series: &[Series], (x, y): (i32, i32)) -> Result<(), DrawError> {
+/// Draws a row of line samples and names from `(x, y)` to the right, `step` pixels apart. It stands
+/// above the plot, since any corner within may be where a curve runs.
+pub(super) fn draw_legend(
+    area: &Area,
+    series: &[Series],
+    (x, y): (i32, i32),
+    step: i32,
+) -> Result<(), DrawError> {
     for (index, curve) in (0..).zip(series) {
-        let x = x + index * 130;
+        let x = x + index * step;
         curve.draw_line(area, vec![(x, y), (x + LEGEND_SAMPLE, y)])?;
         curve.draw_marker(area, (x + LEGEND_SAMPLE / 2, y))?;
-        area.draw_text(curve.name, &text(17, HPos::Left), (x + LEGEND_SAMPLE + 8, y))?;
+        area.draw_text(&curve.name, &text(17, HPos::Left), (x + LEGEND_SAMPLE + 8, y))?;
     }
     Ok(())
 }

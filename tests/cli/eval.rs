@@ -148,6 +148,47 @@ fn what_a_network_takes_for_what_is_drawn() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
 }
 
+/// Loss of a network over the test images, and the filter it was measured with.
+fn measured(set: &Set, model: &Path, more: &[&str]) -> (f64, String) {
+    let report = eval(set, model, &[&["--json"], more].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    (report["loss"].as_f64().unwrap(), report["resize_filter"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn images_are_resized_as_in_the_run() {
+    if !has_adapter("images_are_resized_as_in_the_run") {
+        return;
+    }
+    let set = Set::new();
+    let run = set.path("run");
+    set.trained(&run, &["--resize-filter", "pil"]);
+    let (trained, _) = last_of_history(&run);
+    let same = |loss: f64| (loss - trained).abs() <= 1e-5 * trained + 1e-6;
+    let (model, best) = (run.join("model.safetensors"), run.join("best.safetensors"));
+    for of_run in [&run, &model, &best] {
+        let (loss, filter) = measured(&set, of_run, &[]);
+        assert!(same(loss) && filter == "pil", "{loss} with {filter}, history: {trained}");
+    }
+    // The flag wins, and a model that lies elsewhere knows of no run.
+    let (loss, filter) = measured(&set, &run, &["--resize-filter", "bilinear"]);
+    assert!(!same(loss) && filter == "bilinear", "{loss} with {filter}, history: {trained}");
+    let alone = set.path("alone.safetensors");
+    fs::copy(&model, &alone).unwrap();
+    assert_eq!(measured(&set, &alone, &[]), (loss, filter));
+    // A run whose settings cannot be read is not measured by chance.
+    let config = run.join("config.toml");
+    let text_of = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text_of.replace("resize-filter = \"pil\"", "resize-filter = \"cubic\""))
+        .unwrap();
+    let data = set.data();
+    let flags = ["eval", text(&run), "--data", text(&data)];
+    fails_as(&mut program(&flags), 1, &["config.toml", "cubic", "--resize-filter"]);
+    fs::write(&config, &text_of[..text_of.find(" = ").unwrap()]).unwrap();
+    fails_as(&mut program(&flags), 1, &["config.toml:1: ", "--resize-filter"]);
+    assert_eq!(measured(&set, &run, &["--resize-filter", "pil"]).1, "pil");
+}
+
 #[test]
 fn light_and_dark_can_be_exchanged() {
     if !has_adapter("light_and_dark_can_be_exchanged") {

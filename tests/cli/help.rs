@@ -15,9 +15,10 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
             "--no-shuffle",
         ],
     ),
+    ("runs", &["[default: runs]", "[default: accuracy]", "--compare <A> <B>", "--plot", "--json"]),
     ("lr-find", &["[default: 0.000001]", "[default: 100]", "[default: lr-find.png]", "--momentum"]),
     ("augment", &["--preview", "[default: 7]", "[default: 224]", "--flip alone: 0.5"]),
-    ("eval", &["[default: test]", "--limit", "[default: bilinear]"]),
+    ("eval", &["[default: test]", "--limit", "[default: as in the run, of other models bilinear]"]),
     ("predict", &["[default: 3]", "--invert", "[default: those in the model]"]),
     (
         "explain",

@@ -83,7 +83,7 @@ fn the_examples_of_the_table_run() {
     for example in examples().iter().filter(|example| example[0] != "fetch") {
         let shorter: &[&str] = if example[0] == "train" { &["--epochs", "1"] } else { &[] };
         let whole = [&example[..], shorter].concat();
-        let without = ["adapters", "shaders", "completions", "man", "import", "export"];
+        let without = ["adapters", "shaders", "completions", "man", "import", "export", "runs"];
         let needs_adapter = !without.contains(&example[0]);
         let whole = if needs_adapter { on_adapter(&whole, &adapter) } else { whole };
         run_in(&folder, &set, &whole);

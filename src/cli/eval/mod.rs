@@ -15,6 +15,7 @@ use vgg_wgpu::weights::{Description, ImportOptions, Tensor, Values, write_safete
 
 use super::common::{AdapterArgs, MemoryArgs, ResizeArg, positive, say, say_json};
 use super::model;
+use super::recorded;
 use super::report::note;
 use super::sets::{Images, Opened, SetArgs, say_bad};
 use report::{Measured, Report};
@@ -40,9 +41,9 @@ pub struct EvalArgs {
     /// Take only the first N images
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
     limit: Option<usize>,
-    /// How images are resized: as in the network's training
-    #[arg(long, value_enum, default_value_t = ResizeArg::Bilinear, help_heading = "Data")]
-    resize_filter: ResizeArg,
+    /// How images are resized [default: as in the run, of other models bilinear]
+    #[arg(long, value_enum, help_heading = "Data")]
+    resize_filter: Option<ResizeArg>,
     /// Write the logits of all images in their order to a safetensors file: `logits`, (N, classes),
     /// and `labels`, (N)
     #[arg(long, value_name = "FILE")]
@@ -88,10 +89,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let input = train::architecture_of(description)?.input();
     let Chosen { data, images, classes, files } = args.choose(description, input)?;
     ensure!(images.len() > 0, "no images are left to measure with");
+    let filter = args.filter()?;
     let gpu = args.adapter.open()?;
     let labels = images.labels();
     let network = model::network(&model, &gpu, &args.memory, images.len())?;
-    let rows = model::logits(&network, images.feed(), args.resize_filter.into())?;
+    let rows = model::logits(&network, images.feed(), filter.into())?;
     if let Some(path) = &args.logits {
         write_logits(path, &rows, &labels)?;
     }
@@ -102,7 +104,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         Some(folder) => args.draw(folder, &confusion, &mistakes, &images)?,
         None => Vec::new(),
     };
-    let report = Report::new(args, &gpu, data, &measured, (&confusion, mistakes));
+    let report = Report::new((args, filter), &gpu, data, &measured, (&confusion, mistakes));
     if args.json {
         return say_json(&report);
     }
@@ -114,6 +116,13 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 }
 
 impl EvalArgs {
+    /// How images are resized, by the flag or else as the run's were.
+    fn filter(&self) -> Result<ResizeArg> {
+        let of_run = || recorded::resize_filter(&self.model);
+        let filter = self.resize_filter.map_or_else(of_run, |given| Ok(Some(given)))?;
+        Ok(filter.unwrap_or(ResizeArg::Bilinear))
+    }
+
     /// Where pictures go.
     fn folder(&self) -> Option<&Path> {
         self.out.as_deref().or_else(|| self.model.is_dir().then_some(self.model.as_path()))

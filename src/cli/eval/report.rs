@@ -10,7 +10,7 @@ use vgg_wgpu::train::{ClassScores, Confusion};
 
 use super::mistakes::Mistake;
 use super::{EvalArgs, SplitArg};
-use crate::cli::common::{AdapterReport, columns, say};
+use crate::cli::common::{AdapterReport, ResizeArg, columns, say};
 use crate::cli::model;
 
 /// What a network says of images, and what they are.
@@ -29,6 +29,7 @@ pub struct Report {
     model: PathBuf,
     data: String,
     split: SplitArg,
+    resize_filter: ResizeArg,
     images: usize,
     /// Mean cross-entropy in nats.
     loss: f64,
@@ -87,7 +88,7 @@ impl Measured<'_> {
 
 impl Report {
     pub fn new(
-        args: &EvalArgs,
+        (args, filter): (&EvalArgs, ResizeArg),
         gpu: &Gpu,
         data: String,
         measured: &Measured<'_>,
@@ -110,6 +111,7 @@ impl Report {
             model: model::file(&args.model),
             data,
             split: args.split,
+            resize_filter: filter,
             images: measured.rows.len(),
             loss: measured.loss(),
             accuracy: measured.hits(1),
