@@ -8,7 +8,7 @@ use crate::{end, fails, has_adapter, program, succeeds};
 /// The losses of all steps of a run.
 fn losses(set: &Set, name: &str, flags: &[&str]) -> Vec<f64> {
     let (run, log) = (set.path(name), set.path(&format!("{name}.csv")));
-    let how = ["--epochs", "3", "--batch", "10", "--log-steps", text(&log)];
+    let how = ["--epochs", "2", "--batch", "10", "--log-steps", text(&log)];
     set.trained(&run, &[&how[..], flags].concat());
     let lines = fs::read_to_string(log).unwrap();
     lines.lines().skip(1).map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect()
@@ -26,17 +26,15 @@ fn every_rule_learns_in_its_own_way() {
     let mut found: Vec<(&str, Vec<f64>)> = Vec::new();
     for (name, flags) in [
         ("sgd", [&sgd[..], &[]].concat()),
-        ("momentum", push.to_vec()),
         ("nesterov", [&push[..], &["--nesterov"]].concat()),
         ("clipped", [&push[..], &["--clip-norm", "0.5"]].concat()),
         ("decayed", [&sgd[..], &["--weight-decay", "0.1"]].concat()),
         ("decayed-all", [&sgd[..], &["--weight-decay", "0.1", "--decay-all"]].concat()),
-        ("adamw", adam.to_vec()),
-        ("adamw-decayed", [&adam[..], &["--weight-decay", "0.5"]].concat()),
+        ("adamw", [&adam[..], &["--weight-decay", "0.5"]].concat()),
     ] {
         let losses = losses(&set, name, &flags);
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-        let (first, last) = (mean(&losses[..9]), mean(&losses[18..]));
+        let (first, last) = (mean(&losses[..9]), mean(&losses[9..]));
         assert!(last < first, "{name}: the loss went from {first} to {last}");
         // All begin with the same loss, and no two go on alike.
         for (other, before) in &found {
