@@ -66,6 +66,29 @@ impl BufferRange {
         }
     }
 
+    /// Records a copy of the range, which is in a storage buffer, to the start of `to`.
+    pub(crate) fn copy_over(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        to: &Self,
+        gpu: &Gpu,
+    ) -> Result<(), GpuError> {
+        let refused = |message: String| Err(gpu.refused("copying a buffer", message));
+        if self.size > to.size {
+            return refused(format!("{} bytes into a range of {}", self.size, to.size));
+        }
+        match (&*self.buffer.memory, &*to.buffer.memory) {
+            (Memory::Bytes(from), Memory::Bytes(target)) => {
+                encoder.copy_buffer_to_buffer(from, self.offset, target, to.offset, self.size);
+            }
+            (Memory::Bytes(from), Memory::Texels(target)) => {
+                target.copy_from(encoder, (from, self.offset), to.offset, self.size);
+            }
+            (Memory::Texels(_), _) => return refused("texels are no buffer".to_owned()),
+        }
+        Ok(())
+    }
+
     /// Records a copy of the range to the start of `staging`.
     pub(super) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, staging: &wgpu::Buffer) {
         match &*self.buffer.memory {
@@ -160,19 +183,14 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies the start of `from` to `to`, another storage buffer, after all that was submitted before:
-    /// as many bytes as both have.
+    /// Copies the start of `from`, in a storage buffer, to `to`, in another buffer or in texels, after all
+    /// that was submitted before: as many bytes as both have.
     ///
     /// # Errors
-    /// [`GpuError::Refused`] of texels, others if the device has reported a fault.
+    /// [`GpuError::Refused`] if `from` is in texels, others if the device has reported a fault.
     pub fn copy(&self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
-        let memory = (&*from.buffer.memory, &*to.buffer.memory);
-        let (Memory::Bytes(source), Memory::Bytes(target)) = memory else {
-            return Err(self.refused("copying a buffer", "texels are no buffer".to_owned()));
-        };
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let size = from.size.min(to.size);
-        encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, size);
+        from.part(0, from.size.min(to.size)).copy_over(&mut encoder, to, self)?;
         self.queue.submit([encoder.finish()]);
         self.check("copying a buffer")
     }

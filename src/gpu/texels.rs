@@ -84,6 +84,20 @@ impl Texels {
         }
     }
 
+    /// Records a copy of `size` bytes of a buffer, from a place in it on, to the texels from `offset` on.
+    pub(super) fn copy_from(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        (buffer, begin): (&wgpu::Buffer, u64),
+        offset: u64,
+        size: u64,
+    ) {
+        for piece in pieces(offset, size) {
+            let source = wgpu::TexelCopyBufferInfo { buffer, layout: layout(begin + piece.at) };
+            encoder.copy_buffer_to_texture(source, self.target(piece.origin), piece.extent);
+        }
+    }
+
     fn target(&self, origin: wgpu::Origin3d) -> wgpu::TexelCopyTextureInfo<'_> {
         let aspect = wgpu::TextureAspect::All;
         wgpu::TexelCopyTextureInfo { texture: &self.texture, mip_level: 0, origin, aspect }

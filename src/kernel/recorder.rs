@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::launch::STEP_SLOTS;
 use super::{Kernels, Launch, Step};
-use crate::gpu::{GpuError, Timestamps};
+use crate::gpu::{BufferRange, GpuError, Timestamps};
 
 /// Work of one submission after which the next begins, in FLOP: about a quarter of a second on a
 /// slow integrated GPU (100 GFLOP/s), far from the two seconds after which a watchdog resets it.
@@ -92,6 +92,17 @@ impl<'a> Recorder<'a> {
         if around.is_some() {
             self.pass = None;
         }
+    }
+
+    /// Records a copy of `from`, in a storage buffer, to the start of `to`, in another buffer or in texels.
+    ///
+    /// # Errors
+    /// [`GpuError::Refused`] if `from` is in texels, or larger than `to`.
+    pub fn copy(&mut self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
+        self.pass = None;
+        let gpu = &self.kernels.gpu;
+        let create = || gpu.device.create_command_encoder(&Default::default());
+        from.copy_over(self.encoder.get_or_insert_with(create), to, gpu)
     }
 
     /// True if enough work is recorded for a submission of its own.

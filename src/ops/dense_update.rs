@@ -98,8 +98,9 @@ impl Op for DenseBackwardUpdate {
 
 pub(super) fn examples() -> Vec<Box<dyn Op>> {
     let of = |slice, form, decay_all| DenseBackwardUpdate { slice, form, decay_all };
-    // Each is a kernel of its own: not all of them for each slice.
-    let mut examples: Vec<_> = slices().into_iter().map(|s| of(s, Form::Momentum, false)).collect();
+    // Each is a kernel of its own: not all of them for each slice, but those of usual runs.
+    let usual = |slice| [Form::Sgd, Form::Momentum].map(|form| of(slice, form, true));
+    let mut examples: Vec<_> = slices().into_iter().flat_map(usual).collect();
     let small = Slice { inputs: 12, outputs: 70, first: 32, count: 38 };
     let both = |form| [false, true].map(|decay_all| of(small, form, decay_all));
     examples.extend(Form::ALL.into_iter().flat_map(both));

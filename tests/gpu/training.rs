@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use vgg_wgpu::graph::{
-    Architecture, Batch, Block, GraphError, ImageSource, Network, NetworkOptions, Pass, Pixels,
-    ResizeFilter, SourceShape, plan,
+    Architecture, Batch, Block, Fill, GraphError, ImageSource, Network, NetworkOptions, Pass,
+    Pixels, ResizeFilter, SourceShape, plan,
 };
 use vgg_wgpu::ops::{DenseBackwardUpdate, Optimizer, Rule};
 use vgg_wgpu::shape::Head;
@@ -189,6 +189,35 @@ fn a_partial_batch_counts_its_images() {
     let [loss, hits, images] = bench.run(&bench.train, networks::batch(0, IMAGES - 11, 11));
     assert_eq!(images, 11.0);
     assert!(hits <= 11.0 && loss.is_finite() && loss > 0.0, "{hits} hits, loss {loss}");
+}
+
+/// Of a large dense layer only a part is drawn, and copied over the rest.
+#[test]
+fn weights_to_measure_with_are_random_all_over() {
+    let Some(devices) = device::open() else { return };
+    let architecture = Architecture::builder().table("1x4").unwrap().input(1, 8, 8);
+    // Panels of 32 outputs: 18 and a part of one, and fewer than are worth a copy.
+    let network = architecture.hidden(vec![18 * 32 + 5, 70]).classes(3).build().unwrap();
+    let options = NetworkOptions { batch: 2, train: false, ..Default::default() };
+    let network = Network::new(Arc::clone(devices.usual.gpu()), network, options).unwrap();
+    let all = 0..network.parameters().len();
+    let fill = |parameter| Fill { parameter, bound: 0.25, seed: 7 + parameter as u32 };
+    network.fill_parameters(&all.clone().map(fill).collect::<Vec<_>>()).unwrap();
+    for i in all {
+        let (parameter, values) = (&network.parameters()[i], network.read_parameter(i).unwrap());
+        let (padding, drawn): (Vec<_>, Vec<_>) =
+            (0..values.len()).partition(|&at| parameter.layout.is_padding(at));
+        assert!(padding.iter().all(|&at| values[at] == 0.0), "{}", parameter.layer);
+        let drawn: Vec<_> = drawn.iter().map(|&at| f64::from(values[at])).collect();
+        assert!(drawn.iter().all(|value| value.abs() <= 0.25), "{}", parameter.layer);
+        // The deviation of uniform numbers, in every panel.
+        for part in drawn.chunks(32 * 8) {
+            let deviation = (part.iter().map(|x| x * x).sum::<f64>() / part.len() as f64).sqrt();
+            let wanted = 0.25 / 3.0_f64.sqrt();
+            let near = 4.0 / (part.len() as f64).sqrt();
+            assert!((deviation / wanted - 1.0).abs() < near, "{}: {deviation}", parameter.layer);
+        }
+    }
 }
 
 #[test]
