@@ -78,32 +78,34 @@ pub fn run(args: &LrFindArgs) -> Result<()> {
     let points = points?;
     ensure!(
         points.len() >= 2,
-        "the loss is no number after {} steps; a lower --from begins more gently",
-        points.len()
+        "the loss ran away within two steps; a lower --from begins more gently"
     );
     let suggestion = suggest_learning_rate(&points);
     let network = trainer.network().architecture().to_string();
     let title = format!("{network}, {}", training.learning.optimizer.of()?.form());
-    write_learning_rates(&points, suggestion, &title, &args.plot)?;
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&Report { suggestion, points: &points })?;
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    say(summary(&points, args.steps))?;
+    let ran_away = points.len() < args.steps as usize;
+    say(summary(&points, ran_away))?;
     say(match suggestion {
         Some(rate) => format!("suggested --lr {}: the loss falls fastest there", rounded(rate)),
+        None if ran_away => "suggested nothing: the loss only rises; try a lower --from".into(),
         None => {
             "suggested nothing: the loss does not fall; try more --steps or a higher --to".into()
         }
     })?;
-    Ok(say(format!("picture   {}", args.plot.display()))?)
+    write_learning_rates(&points, suggestion, &title, &args.plot)?;
+    say(format!("picture   {}", args.plot.display()))?;
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&Report { suggestion, points: &points })?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// What the sweep came to, in a line.
-fn summary(points: &[LrPoint], steps: u32) -> String {
+fn summary(points: &[LrPoint], ran_away: bool) -> String {
     let (first, last) = (points[0], points[points.len() - 1]);
     let least = points.iter().min_by(|a, b| a.smooth.total_cmp(&b.smooth)).unwrap_or(&last);
-    let ended = if points.len() < steps as usize { ", where it ran away" } else { "" };
+    let ended = if ran_away { ", where it ran away" } else { "" };
     format!(
         "loss      {:.4} at the rate {:.1e}, least {:.4} at {:.1e}, {:.4} at {:.1e}{ended}",
         first.smooth,

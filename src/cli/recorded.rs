@@ -101,6 +101,28 @@ pub fn other_version(table: &Table) -> Option<&str> {
 /// # Errors
 /// Of settings that cannot be read.
 pub fn resize_filter(model: &Path) -> Result<Option<ResizeArg>> {
+    let untold = "how the run's images were resized cannot be read; --resize-filter tells it";
+    let Some((run, table)) = of_model(model).context(untold)? else { return Ok(None) };
+    let flags = table.get(FLAGS).and_then(|flags| flags.as_table());
+    let Some(filter) = flags.and_then(|flags| flags.get("resize-filter")) else { return Ok(None) };
+    let known = filter.as_str().and_then(|text| ResizeArg::from_str(text, true).ok());
+    let unknown = || format!("{}: no resize-filter is {filter}", run.join(CONFIG).display());
+    known.with_context(unknown).context(untold).map(Some)
+}
+
+/// The seed and the share by which a run set pictures aside, as [`resize_filter`] finds it.
+///
+/// # Errors
+/// Of settings that cannot be read.
+pub fn set_aside(model: &Path) -> Result<(Option<u64>, Option<f64>)> {
+    let Some((_, table)) = of_model(model)? else { return Ok((None, None)) };
+    let of = |section: &str, key: &str| table.get(section)?.as_table()?.get(key).cloned();
+    let seed = of("learning", "seed").and_then(|seed| u64::try_from(seed.as_integer()?).ok());
+    Ok((seed, of("data", "val").and_then(|val| val.as_float())))
+}
+
+/// The run that is a folder, or that a model file belongs to, with its settings.
+fn of_model(model: &Path) -> Result<Option<(&Path, Table)>> {
     let run = match (model.is_dir(), model.file_name(), model.parent()) {
         (true, ..) => model,
         (false, Some(name), Some(folder)) if is_of_run(name) => folder,
@@ -109,13 +131,7 @@ pub fn resize_filter(model: &Path) -> Result<Option<ResizeArg>> {
     if !run.join(CONFIG).exists() {
         return Ok(None);
     }
-    let untold = "how the run's images were resized cannot be read; --resize-filter tells it";
-    let table = read(run).context(untold)?;
-    let flags = table.get(FLAGS).and_then(|flags| flags.as_table());
-    let Some(filter) = flags.and_then(|flags| flags.get("resize-filter")) else { return Ok(None) };
-    let known = filter.as_str().and_then(|text| ResizeArg::from_str(text, true).ok());
-    let unknown = || format!("{}: no resize-filter is {filter}", run.join(CONFIG).display());
-    known.with_context(unknown).context(untold).map(Some)
+    Ok(Some((run, read(run)?)))
 }
 
 /// True of the names of a run's files that hold weights.

@@ -115,7 +115,7 @@ impl<'a> Config<'a> {
                 skipped: sets.bad.len(),
                 channels: architecture.input().channels,
                 fit: sets.form.map(|_| args.sets.fit),
-                val: sets.form.map(|_| args.sets.val),
+                val: sets.form.map(|_| args.sets.val(None)),
                 shuffle: !args.no_shuffle,
                 balance: args.balance,
                 limit: args.limit,

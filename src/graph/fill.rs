@@ -23,8 +23,9 @@ pub struct Fill {
 
 impl Network {
     /// Fills parameters with random numbers, paddings zero, on the device: for measurements, where the
-    /// numbers need not be those of a paper. Of a large dense layer the first 256 outputs are drawn and the
-    /// others have the same weights, since a copy takes a tenth of the time.
+    /// numbers need not be those of a paper. Of a dense layer of 512 outputs or more the first 256 are drawn
+    /// and the others have the same weights, but for a last part of fewer than 32: a copy takes a tenth of the
+    /// time. What is copied lies in buffers of its own until it is done.
     ///
     /// One submission for all: lavapipe takes the next one only when the last has ended, and so the host
     /// is free meanwhile.
@@ -54,11 +55,17 @@ impl Network {
                 continue;
             }
             let panels = |count: usize| Layout::Panels { inputs, outputs: count * PANEL };
-            let drawn = self.gpu().buffer("drawn", panels(DRAWN).bytes(1))?.whole();
-            draw(panels(DRAWN), drawn.clone(), seed)?;
+            let mut apart = |layout: Layout, seed| -> Result<BufferRange, GraphError> {
+                let drawn = self.gpu().buffer("drawn", layout.bytes(1))?.whole();
+                draw(layout, drawn.clone(), seed)?;
+                Ok(drawn)
+            };
+            let drawn = apart(panels(DRAWN), seed)?;
             if rest > 0 {
-                let (last, at) = (Layout::Panels { inputs, outputs: rest }, panels(whole).bytes(1));
-                draw(last, range.part(at, last.bytes(1)), !seed)?;
+                // Where it begins no binding may begin on every adapter.
+                let last = Layout::Panels { inputs, outputs: rest };
+                let place = range.part(panels(whole).bytes(1), last.bytes(1));
+                copies.push((apart(last, !seed)?, place));
             }
             for first in (0..whole).step_by(DRAWN) {
                 let bytes = panels(DRAWN.min(whole - first)).bytes(1);

@@ -104,7 +104,8 @@ impl Optimizer {
                     momentum: beta1,
                     beta2,
                     adam_rate: rate as f32,
-                    adam_epsilon: (f64::from(epsilon) * root) as f32,
+                    // Never 0, by which a mean of 0 would be divided.
+                    adam_epsilon: ((f64::from(epsilon) * root) as f32).max(f32::MIN_POSITIVE),
                     ..step
                 }
             }

@@ -63,7 +63,11 @@ impl Axis {
     pub fn decades(low: f64, high: f64) -> Self {
         let padding = 0.02 * (high - low).max(1e-3);
         let every = ((high - low) / MOST_TICKS).ceil().max(1.0);
-        Self::new(low - padding, high + padding, every, Labels::Power)
+        let mut axis = Self::new(low - padding, high + padding, every, Labels::Power);
+        if axis.ticks.is_empty() {
+            axis.ticks = vec![low, high];
+        }
+        axis
     }
 
     /// An axis for `values`, which are finite; from 0 to 1 if there are none. It spans
@@ -102,7 +106,8 @@ impl Axis {
     fn label(&self, tick: f64) -> String {
         match &self.labels {
             Labels::Names(names) => names.get(tick.round() as usize).cloned().unwrap_or_default(),
-            Labels::Power => format!("1e{tick:.0}"),
+            Labels::Power if tick.fract() == 0.0 => format!("1e{tick:.0}"),
+            Labels::Power => format!("{:.1e}", 10f64.powf(tick)),
             Labels::Exponent => {
                 // Rounded first: a tick is a multiple of its step, and may be off by one bit.
                 let digits = format!("{tick:.3e}");
@@ -171,6 +176,11 @@ mod tests {
     fn decades_are_powers_of_ten() {
         assert_eq!(labels(&Axis::decades(-3.0, 0.0)), ["1e-3", "1e-2", "1e-1", "1e0"]);
         assert!(labels(&Axis::decades(-30.0, 30.0)).len() <= 13);
+        // Where there is none within, the ends are told.
+        assert_eq!(
+            labels(&Axis::decades(0.02_f64.log10(), 0.09_f64.log10())),
+            ["2.0e-2", "9.0e-2"]
+        );
     }
 
     #[test]

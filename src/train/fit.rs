@@ -155,7 +155,8 @@ pub trait Observer {
 }
 
 impl Trainer {
-    /// Trains the network by its optimiser and measures it after each epoch.
+    /// Trains the network by its optimiser and measures it after each epoch. What the optimiser keeps of
+    /// gradients stays in the network: AdamW takes it to be zero at the beginning, as it is in a new one.
     ///
     /// # Errors
     /// [`TrainError::EmptyBatch`] of batches without images, [`TrainError::Diverged`] if a loss is no

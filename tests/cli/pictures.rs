@@ -85,6 +85,25 @@ pub fn last_of_history(run: &Path) -> (f64, f64) {
     (cells[3], cells[4])
 }
 
+/// Seed and share decide over the pictures that are kept back: a run remembers both.
+#[test]
+fn eval_measures_with_the_pictures_that_the_run_kept_back() {
+    if !has_adapter("eval_measures_with_the_pictures_that_the_run_kept_back") {
+        return;
+    }
+    let album = Album::new();
+    album.trained("run", &["--epochs", "1", "--seed", "3", "--val", "0.4"]);
+    let (run, data, adapter) = (album.path("run"), album.pictures(), chosen_adapter());
+    let (wanted, _) = last_of_history(&run);
+    for (more, same) in [(&[][..], true), (&["--seed", "4"], false)] {
+        let flags = [&["eval", text(&run), "--data", text(&data), "--json"], more].concat();
+        let report: Value = serde_json::from_str(&succeeds(&on_adapter(&flags, &adapter))).unwrap();
+        assert_eq!(report["images"], 24, "{report}");
+        let found = report["loss"].as_f64().unwrap();
+        assert_eq!((found - wanted).abs() <= 1e-5 * wanted, same, "{found}, history: {wanted}");
+    }
+}
+
 #[test]
 fn a_folder_of_pictures_is_trained_measured_and_used() {
     if !has_adapter("a_folder_of_pictures_is_trained_measured_and_used") {

@@ -35,9 +35,10 @@ pub struct EvalArgs {
     /// Which images of the set
     #[arg(long, value_enum, default_value_t = SplitArg::Test, help_heading = "Data")]
     split: SplitArg,
-    /// Seed of the training run, which decided over the pictures of --val
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Data")]
-    seed: u64,
+    /// Seed of the training run, which decided over the pictures of --val [default: the run's, of other
+    /// models 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    seed: Option<u64>,
     /// Take only the first N images
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Data")]
     limit: Option<usize>,
@@ -192,7 +193,8 @@ impl EvalArgs {
         classes: &[String],
     ) -> Result<(Vec<Picture>, Vec<BadPicture>)> {
         if found.validation.is_none() && found.test.is_none() && self.split != SplitArg::All {
-            found.set_aside(self.sets.val, self.seed);
+            let (seed, val) = recorded::set_aside(&self.model)?;
+            found.set_aside(self.sets.val(val), self.seed.or(seed).unwrap_or(0));
         }
         let Found { train, validation, test, bad, .. } = found;
         let mut pictures = match self.split {

@@ -33,8 +33,9 @@ pub struct SetArgs {
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
     /// Share of the pictures of each class that a run is measured with, where no folder holds these
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
-    pub val: f64,
+    /// [default: 0.2, or that of the run]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    val: Option<f64>,
     /// How a picture is given the shape of the network's input
     #[arg(long, value_enum, default_value_t = FitArg::Crop)]
     pub fit: FitArg,
@@ -93,6 +94,11 @@ impl FromStr for MostBad {
 }
 
 impl SetArgs {
+    /// The share set aside, where none is given that of the run, if there is one.
+    pub fn val(&self, of_run: Option<f64>) -> f64 {
+        self.val.or(of_run).unwrap_or(0.2)
+    }
+
     /// Finds the images; reads them if they are no pictures.
     pub fn open(&self) -> Result<Opened, DataError> {
         if let Some(csv) = &self.csv {

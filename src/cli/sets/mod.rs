@@ -127,7 +127,7 @@ impl Opened {
         };
         let source = args.place();
         if found.validation.is_none() && found.test.is_none() {
-            found.set_aside(args.val, seed);
+            found.set_aside(args.val(None), seed);
         }
         let test = found.validation.or(found.test).unwrap_or_default();
         let mut train = found.train;
