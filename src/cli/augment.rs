@@ -3,9 +3,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use vgg_wgpu::data::{self, Split};
-use vgg_wgpu::gpu::Gpu;
-use vgg_wgpu::graph::{Architecture, Batch, ImageSource, Pixels, ResizeFilter, SourceShape};
-use vgg_wgpu::train::{Tile, write_grid};
+use vgg_wgpu::graph::{Architecture, Batch, ImageSource, ResizeFilter};
+use vgg_wgpu::train::{self, Tile, write_grid};
 
 use super::augment_args::AugmentArgs;
 use super::common::{AdapterArgs, positive, say};
@@ -60,8 +59,9 @@ pub fn run(args: &AugmentPreviewArgs) -> Result<()> {
     let gpu = args.adapter.open()?;
     say(format!("adapter   {}", gpu.facts()))?;
     let augmentation = args.augmentation.of();
-    let plain = upload(&gpu, &images)?;
-    let changed = upload(&gpu, &images)?.augmented(&gpu, augmentation)?;
+    let plain = train::upload(&gpu, &images, ResizeFilter::Bilinear)?;
+    let changed =
+        train::upload(&gpu, &images, ResizeFilter::Bilinear)?.augmented(&gpu, augmentation)?;
     // All images as the network sees them in a step: (rows, height, width, channels) bytes.
     let column = |source: &ImageSource, number| -> Result<Vec<u8>> {
         let (count, seed) = (images.len(), args.seed as u32);
@@ -93,14 +93,6 @@ pub fn run(args: &AugmentPreviewArgs) -> Result<()> {
     let title = format!("originals, and {} variants of each", args.variants);
     write_grid(&tiles, columns.len() as u32, &title, &args.preview)?;
     Ok(say(format!("preview   {}", args.preview.display()))?)
-}
-
-fn upload(gpu: &Gpu, split: &Split) -> Result<ImageSource> {
-    let images = &split.images;
-    let (count, height) = (images.count, images.height);
-    let shape = SourceShape { count, height, width: images.width, channels: images.channels };
-    let pixels = Pixels::Bytes(&images.pixels, ResizeFilter::Bilinear);
-    Ok(ImageSource::upload(gpu, shape, pixels, &split.labels)?)
 }
 
 impl AugmentPreviewArgs {

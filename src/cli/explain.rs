@@ -6,9 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
-use vgg_wgpu::data::Split;
-use vgg_wgpu::gpu::Gpu;
-use vgg_wgpu::graph::{ImageSource, Pixels, ResizeFilter, SourceShape};
+use vgg_wgpu::graph::ResizeFilter;
 use vgg_wgpu::train::{self, Explanation, HeatMap, Tile, write_heat};
 
 use super::common::{AdapterArgs, MemoryArgs, say, say_json};
@@ -81,7 +79,8 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
         if files.is_empty() {
             continue;
         }
-        let explanations = train::explain(&network, upload(&gpu, &split)?, class)?;
+        let source = train::upload(&gpu, &split, ResizeFilter::Bilinear)?;
+        let explanations = train::explain(&network, Arc::new(source), class)?;
         for ((i, file), explanation) in files.into_iter().enumerate().zip(&explanations) {
             let report = report(file, &mut places, explanation, &names)?;
             let pixels = split.images.image(i).unwrap_or_default();
@@ -94,14 +93,6 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
         }
     }
     if args.json { say_json(&reports) } else { Ok(()) }
-}
-
-fn upload(gpu: &Gpu, split: &Split) -> Result<Arc<ImageSource>> {
-    let images = &split.images;
-    let (count, height) = (images.count, images.height);
-    let shape = SourceShape { count, height, width: images.width, channels: images.channels };
-    let pixels = Pixels::Bytes(&images.pixels, ResizeFilter::Bilinear);
-    Ok(Arc::new(ImageSource::upload(gpu, shape, pixels, &split.labels)?))
 }
 
 fn report(

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use super::history::{EpochRecord, History};
 use super::plot::{
-    LEGEND_Y, PlotError, Series, TRAIN, VALIDATION, Value, draw_legend, draw_panels, is_png,
-    printable, render_png, titled,
+    LEGEND_Y, PlotError, Series, TRAIN, VALIDATION, Value, draw_legend, draw_panels, printable,
+    titled, write_drawing,
 };
-use crate::files::write_beside;
 
 /// Longest name of a run in the legend, whose four entries share the picture's width.
 const LONGEST_NAME: usize = 14;
@@ -46,9 +45,7 @@ pub fn write_comparison(
     path: &Path,
 ) -> Result<(), PlotError> {
     let drawing = draw(runs, title)?;
-    let png = is_png(path).then(|| render_png(&drawing)).transpose()?;
-    write_beside(path, png.as_deref().unwrap_or(drawing.as_bytes()))
-        .map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    write_drawing(&drawing, path)
 }
 
 fn draw(runs: [NamedHistory<'_>; 2], title: &str) -> Result<String, PlotError> {

@@ -186,8 +186,11 @@ impl Pump {
     }
 }
 
-/// The whole set on the device.
-fn upload(gpu: &Gpu, split: &Split, filter: ResizeFilter) -> Result<ImageSource, GraphError> {
+/// A whole set on the device.
+///
+/// # Errors
+/// [`GraphError`] if it does not fit the device.
+pub fn upload(gpu: &Gpu, split: &Split, filter: ResizeFilter) -> Result<ImageSource, GraphError> {
     let images = &split.images;
     let (count, height) = (images.count, images.height);
     let shape = SourceShape { count, height, width: images.width, channels: images.channels };

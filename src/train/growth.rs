@@ -7,10 +7,8 @@ use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
 use super::plot::{
-    GRID, INK, LINE_WIDTH, MARKER, NOTE_HEIGHT, PlotError, SIZE, TRAIN, is_png, printable,
-    render_png, text,
+    GRID, INK, LINE_WIDTH, MARKER, NOTE_HEIGHT, PlotError, SIZE, TRAIN, text, titled, write_drawing,
 };
-use crate::files::write_beside;
 
 /// What is drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,9 +57,7 @@ pub struct Panel {
 /// others if drawing fails.
 pub fn write_growth(growth: &Growth, path: &Path) -> Result<(), PlotError> {
     let drawing = draw(growth)?;
-    let png = is_png(path).then(|| render_png(&drawing)).transpose()?;
-    write_beside(path, png.as_deref().unwrap_or(drawing.as_bytes()))
-        .map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    write_drawing(&drawing, path)
 }
 
 fn draw(growth: &Growth) -> Result<String, PlotError> {
@@ -70,10 +66,8 @@ fn draw(growth: &Growth) -> Result<String, PlotError> {
     }
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
+        let area = titled(&mut svg, &growth.title)?;
         let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
-        area.draw_text(&printable(&growth.title), &text(24, HPos::Center), (width / 2, 22))?;
         let halves = [0, width / 2]
             .map(|left| area.clone().shrink((left, 40), (width / 2, height - 40 - NOTE_HEIGHT)));
         for (panel, half) in growth.panels.iter().zip(&halves) {

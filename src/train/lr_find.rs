@@ -10,11 +10,10 @@ use plotters::style::text_anchor::HPos;
 use super::axis::Axis;
 use super::fit::{FitOptions, Next};
 use super::plot::{
-    GRID, INK, LINE_WIDTH, PlotError, SIZE, TRAIN, VALIDATION, is_png, printable, render_png, text,
+    GRID, INK, LINE_WIDTH, PlotError, SIZE, TRAIN, VALIDATION, text, titled, write_drawing,
 };
 use super::trainer::{Seen, Swept, Watch, sweep};
 use super::{TrainError, Trainer};
-use crate::files::write_beside;
 use crate::graph::Batch;
 
 /// How much of the smoothed loss stays from step to step.
@@ -192,9 +191,7 @@ pub fn write_learning_rates(
     path: &Path,
 ) -> Result<(), PlotError> {
     let drawing = draw(points, suggestion, title)?;
-    let png = is_png(path).then(|| render_png(&drawing)).transpose()?;
-    write_beside(path, png.as_deref().unwrap_or(drawing.as_bytes()))
-        .map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    write_drawing(&drawing, path)
 }
 
 fn draw(points: &[LrPoint], suggestion: Option<f64>, title: &str) -> Result<String, PlotError> {
@@ -212,9 +209,7 @@ fn draw(points: &[LrPoint], suggestion: Option<f64>, title: &str) -> Result<Stri
     let (bottom, top) = (axis.low, axis.high);
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        area.draw_text(&printable(title), &text(24, HPos::Center), (SIZE.0 as i32 / 2, 22))?;
+        let area = titled(&mut svg, title)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(16)
             .margin_top(44)

@@ -35,7 +35,7 @@ pub use compared::{NamedHistory, write_comparison};
 pub use confusion::{ClassScores, Confusion, write_confusion};
 pub use error::TrainError;
 pub use explain::{Explanation, explain};
-pub use feed::Feed;
+pub use feed::{Feed, upload};
 pub use fit::{FitOptions, Next, Observer, Phase, Progress, Reached};
 pub use heat::{HeatMap, heat_size, write_heat};
 pub use init::Init;

@@ -350,6 +350,13 @@ pub(super) fn printable(title: &str) -> String {
     cut
 }
 
+/// Writes a drawn SVG of [`SIZE`] to a file: as PNG if its name ends with `.png`, else as it is.
+pub(super) fn write_drawing(svg: &str, path: &Path) -> Result<(), PlotError> {
+    let png = is_png(path).then(|| render_png(svg)).transpose()?;
+    write_beside(path, png.as_deref().unwrap_or(svg.as_bytes()))
+        .map_err(|source| PlotError::Write { path: path.to_owned(), source })
+}
+
 /// Renders a drawn SVG of [`SIZE`] to a PNG.
 pub(super) fn render_png(svg: &str) -> Result<Vec<u8>, PlotError> {
     encode_png(&render(svg, SIZE)?)
