@@ -107,6 +107,14 @@ fn bad_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         let bytes = encode(format);
         whole.push((write(name, &bytes[..bytes.len() / 2]), "cannot be decoded"));
     }
+    // A JPEG at any length, its last byte alone missing too, and none of the end of a picture inside it.
+    let bytes = encode(ImageFormat::Jpeg);
+    for kept in [20, bytes.len() / 3, bytes.len() - 2, bytes.len() - 1] {
+        whole.push((write(&format!("cut{kept}.jpg"), &bytes[..kept]), "is cut off"));
+    }
+    let small = [&[0xff, 0xe1, 0, 6][..], &[0xff, 0xd8, 0xff, 0xd9]].concat();
+    let within = [&bytes[..2], &small, &bytes[2..bytes.len() / 2]].concat();
+    whole.push((write("within.jpg", &within), "is cut off"));
     whole.push((write("empty.png", &[]), "is empty"));
     whole.push((write("text.jpg", b"not a picture at all"), "is no PNG"));
     let mut huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0".to_vec();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
+use vgg_wgpu::data::Split;
 use vgg_wgpu::graph::ResizeFilter;
 use vgg_wgpu::train::{self, Explanation, HeatMap, Tile, write_heat};
 
 use super::common::{AdapterArgs, MemoryArgs, say, say_json};
 use super::model;
-use super::pictures::{Asked, Named, PictureArgs};
+use super::pictures::{Asked, Named, PictureArgs, Unread};
 
 /// Images decoded and explained at a time.
 const AT_ONCE: usize = 128;
@@ -62,27 +63,33 @@ struct Report {
 
 /// Explains.
 pub fn run(args: &ExplainArgs) -> Result<()> {
-    let Asked { model, names, form, files } = args.pictures.asked()?;
-    let class = args.class.as_deref().map(|class| index_of(class, &names)).transpose()?;
-    let mut places = args.places(&files)?;
-    // What cannot be read is told before the device is opened, if it is in the first batch.
-    let mut batches =
-        files.chunks(AT_ONCE).map(|files| args.pictures.decode(form, files)).peekable();
-    if let Some(Err(_)) = batches.peek() {
-        return batches.next().map_or(Ok(()), |failed| failed.map(|_| ()));
+    let asked = args.pictures.asked()?;
+    let mut unread = Unread::default();
+    let batches = args.pictures.batches(asked.form, &asked.files, AT_ONCE, &mut unread);
+    explain(args, &asked, batches)?;
+    unread.told()
+}
+
+fn explain(
+    args: &ExplainArgs,
+    Asked { model, names, form, files }: &Asked,
+    batches: impl Iterator<Item = (Vec<PathBuf>, Split)>,
+) -> Result<()> {
+    let class = args.class.as_deref().map(|class| index_of(class, names)).transpose()?;
+    let mut places = args.places(files)?;
+    // Where no picture can be read, no device is opened.
+    let mut batches = batches.peekable();
+    if batches.peek().is_none() {
+        return Ok(());
     }
     let gpu = args.adapter.open()?;
-    let network = model::explained(&model, &gpu, &args.memory, files.len())?;
+    let network = model::explained(model, &gpu, &args.memory, files.len())?;
     let mut reports = Vec::new();
-    for batch in batches {
-        let (files, split) = batch?;
-        if files.is_empty() {
-            continue;
-        }
+    for (files, split) in batches {
         let source = train::upload(&gpu, &split, ResizeFilter::Bilinear)?;
         let explanations = train::explain(&network, Arc::new(source), class)?;
         for ((i, file), explanation) in files.into_iter().enumerate().zip(&explanations) {
-            let report = report(file, &mut places, explanation, &names)?;
+            let report = report(file, &mut places, explanation, names)?;
             let pixels = split.images.image(i).unwrap_or_default();
             let shape = (form.height, form.width, form.channels);
             draw(&Tile { shape, pixels, lines: report.lines() }, &explanation.heat, &report.out)?;

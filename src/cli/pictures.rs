@@ -3,10 +3,10 @@
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use clap::Args;
 use rayon::prelude::*;
-use vgg_wgpu::data::{self, Images, PictureForm, Split};
+use vgg_wgpu::data::{self, Images, PictureForm, PictureProblem, Split};
 use vgg_wgpu::shape::FeatureMap;
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{Description, ImportOptions, Model};
@@ -92,8 +92,28 @@ impl PictureArgs {
         Ok(files)
     }
 
-    /// Images at the size of the network's input, with their names. The labels stand for nothing.
-    pub fn decode(&self, form: PictureForm, files: &[Named]) -> Result<(Vec<PathBuf>, Split)> {
+    /// Images at the size of the network's input, so many files at a time, with their names; a batch has one
+    /// at least. What cannot be read is added to `unread`, or in a folder passed over.
+    pub fn batches<'a>(
+        &'a self,
+        form: PictureForm,
+        files: &'a [Named],
+        at_once: usize,
+        unread: &'a mut Unread,
+    ) -> impl Iterator<Item = (Vec<PathBuf>, Split)> + 'a {
+        files
+            .chunks(at_once)
+            .map(move |files| self.decode(form, files, unread))
+            .filter(|(names, _)| !names.is_empty())
+    }
+
+    /// The labels stand for nothing.
+    fn decode(
+        &self,
+        form: PictureForm,
+        files: &[Named],
+        unread: &mut Unread,
+    ) -> (Vec<PathBuf>, Split) {
         let read = |file: &Named| match file.path.as_os_str() == "-" {
             true => {
                 let mut bytes = Vec::new();
@@ -110,10 +130,7 @@ impl PictureArgs {
                     names.push(path.clone());
                     pixels.extend(image);
                 }
-                Err(problem) if *itself => {
-                    let what = format!("cannot read {} as an image", path.display());
-                    return Err(Error::new(problem).context(what));
-                }
+                Err(problem) if *itself => unread.0.push((path.clone(), problem)),
                 Err(problem) => note(&format!("skipped   {}: {problem}", path.display())),
             }
         }
@@ -122,6 +139,31 @@ impl PictureArgs {
         }
         let PictureForm { height, width, channels, .. } = form;
         let (count, labels) = (names.len(), vec![0; names.len()]);
-        Ok((names, Split { images: Images { count, height, width, channels, pixels }, labels }))
+        (names, Split { images: Images { count, height, width, channels, pixels }, labels })
+    }
+}
+
+/// Pictures that were named and cannot be read. The others are still told of.
+#[derive(Debug, Default)]
+pub struct Unread(Vec<(PathBuf, PictureProblem)>);
+
+impl Unread {
+    /// An error if there are any.
+    pub fn told(mut self) -> Result<()> {
+        match self.0.len() {
+            0 => Ok(()),
+            1 => {
+                let (path, problem) = self.0.remove(0);
+                let what = format!("cannot read {} as an image", path.display());
+                Err(Error::new(problem).context(what))
+            }
+            count => {
+                let line = |(path, problem): &(PathBuf, PictureProblem)| {
+                    format!("\n  {}: {problem}", path.display())
+                };
+                let lines: String = self.0.iter().map(line).collect();
+                bail!("cannot read {count} files as images:{lines}")
+            }
+        }
     }
 }

@@ -3,18 +3,20 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use vgg_wgpu::data::Split;
 use vgg_wgpu::graph::ResizeFilter;
 
 use super::common::{AdapterArgs, MemoryArgs, positive, say, say_json};
 use super::model;
-use super::pictures::{Asked, PictureArgs};
+use super::pictures::{Asked, PictureArgs, Unread};
 
 /// Images decoded at a time.
 const AT_ONCE: usize = 512;
 
 /// Tell what image files show: the likeliest classes with their probabilities
 ///
-/// In folders, files that are no pictures are passed over. Images are turned as their EXIF data say, made
+/// In folders, files that are no pictures are passed over; one that is named and is none ends in an error,
+/// after the others were predicted. Images are turned as their EXIF data say, made
 /// grey where the network wants that, and resized as Pillow does: so that the shorter side has the pixels
 /// that the model tells of, of which the middle is cut out, or else to the network's input, whatever
 /// their shape.
@@ -55,24 +57,30 @@ struct ClassReport {
 
 /// Predicts.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let Asked { model, names, form, files } = args.pictures.asked()?;
-    // What cannot be read is told before the device is opened, if it is the only batch.
-    let mut batches =
-        files.chunks(AT_ONCE).map(|files| args.pictures.decode(form, files)).peekable();
-    if let Some(Err(_)) = batches.peek() {
-        return batches.next().map_or(Ok(()), |failed| failed.map(|_| ()));
+    let asked = args.pictures.asked()?;
+    let mut unread = Unread::default();
+    let batches = args.pictures.batches(asked.form, &asked.files, AT_ONCE, &mut unread);
+    predict(args, &asked, batches)?;
+    unread.told()
+}
+
+fn predict(
+    args: &PredictArgs,
+    asked: &Asked,
+    batches: impl Iterator<Item = (Vec<PathBuf>, Split)>,
+) -> Result<()> {
+    // Where no picture can be read, no device is opened.
+    let mut batches = batches.peekable();
+    if batches.peek().is_none() {
+        return Ok(());
     }
     let gpu = args.adapter.open()?;
-    let network = model::network(&model, &gpu, &args.memory, files.len())?;
+    let network = model::network(&asked.model, &gpu, &args.memory, asked.files.len())?;
     let mut printed = Printer::new(args)?;
-    for batch in batches {
-        let (files, split) = batch?;
-        if files.is_empty() {
-            continue;
-        }
+    for (files, split) in batches {
         let rows = model::logits(&network, (&split).into(), ResizeFilter::Bilinear)?;
         for (file, row) in files.into_iter().zip(&rows) {
-            printed.add(Prediction { file, classes: top(row, &names, args.top) })?;
+            printed.add(Prediction { file, classes: top(row, &asked.names, args.top) })?;
         }
     }
     printed.finish()

@@ -138,9 +138,10 @@ impl SetArgs {
         parts: Vec<Vec<Picture>>,
         mut bad: Vec<BadPicture>,
     ) -> Result<(Vec<Images>, Vec<BadPicture>)> {
-        let all: usize = parts.iter().map(Vec::len).sum();
-        let keeps = (form.image_len() as u64).saturating_mul(all as u64) <= self.in_memory;
-        let bar = bar(all as u64);
+        let found: usize = parts.iter().map(Vec::len).sum();
+        let all = found + bad.len();
+        let keeps = (form.image_len() as u64).saturating_mul(found as u64) <= self.in_memory;
+        let bar = bar(found as u64);
         let (images, more) = match &self.cache {
             Some(file) => cached(file, form, parts, keeps, &bar)?,
             None => decoded(form, parts, keeps, &bar),

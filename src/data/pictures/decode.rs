@@ -1,15 +1,17 @@
 //! From a picture's file to an image of a set.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits, RgbImage};
+use image::{
+    DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
+};
 use thiserror::Error;
 
 use crate::data::{PictureError, grey, resize_and_crop, resize_pillow};
 
-/// The most bytes that a decoded picture may take: 178 million pixels of RGB.
+/// The most bytes that a picture's file, and the decoded picture, may take: 178 million pixels of RGB.
 const MOST_BYTES: u64 = 512 << 20;
 
 /// What is wrong with a picture's file.
@@ -28,6 +30,12 @@ pub enum PictureProblem {
     /// Neither of the formats that are read.
     #[error("is no PNG, JPEG, WebP, BMP, TIFF or GIF")]
     Unknown,
+    /// A longer file than is read.
+    #[error("is a file of {} MiB, more than {}", .0 >> 20, MOST_BYTES >> 20)]
+    TooLong(u64),
+    /// A JPEG without its end, whose last rows a decoder would make up.
+    #[error("is cut off: the end of its JPEG data is missing")]
+    CutOff,
     /// More pixels than are decoded.
     #[error("has {width}x{height} pixels, more than {} MiB", MOST_BYTES >> 20)]
     TooLarge {
@@ -79,6 +87,7 @@ impl PictureForm {
         let file = File::open(path)?;
         match file.metadata()?.len() {
             0 => Err(PictureProblem::Empty),
+            len if len > MOST_BYTES => Err(PictureProblem::TooLong(len)),
             _ => Ok(self.resized(&decode(BufReader::new(file))?)?),
         }
     }
@@ -107,10 +116,13 @@ impl PictureForm {
 }
 
 fn decode(content: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
-    let mut reader = ImageReader::new(content).with_guessed_format()?;
-    if reader.format().is_none() {
-        return Err(PictureProblem::Unknown);
+    let reader = ImageReader::new(content).with_guessed_format()?;
+    let format = reader.format().ok_or(PictureProblem::Unknown)?;
+    let mut content = reader.into_inner();
+    if format == ImageFormat::Jpeg && !jpeg_is_whole(&mut content)? {
+        return Err(PictureProblem::CutOff);
     }
+    let mut reader = ImageReader::with_format(content, format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits);
@@ -127,6 +139,43 @@ fn decode(content: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
     }
     // Before resizing, so that 16-bit and palette pictures are treated alike.
     Ok(image.into_rgb8())
+}
+
+/// True if the end of the image (EOI) comes after all other segments of a JPEG (ITU-T T.81, B.1): its
+/// decoder fills what is missing of a file that was cut off with grey, and says nothing. Leaves the content
+/// at its beginning.
+fn jpeg_is_whole(content: &mut (impl BufRead + Seek)) -> io::Result<bool> {
+    let walked = to_end_of_image(content);
+    content.rewind()?;
+    match walked {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        walked => walked.map(|()| true),
+    }
+}
+
+/// Walks from marker to marker, which are two bytes: 0xff, and one that is neither of these two ends.
+fn to_end_of_image(content: &mut (impl BufRead + Seek)) -> io::Result<()> {
+    let mut byte = [0];
+    loop {
+        content.skip_until(0xff)?;
+        content.read_exact(&mut byte)?;
+        while byte == [0xff] {
+            content.read_exact(&mut byte)?;
+        }
+        match byte[0] {
+            0xd9 => return Ok(()),
+            // A byte of 0xff in the data of the image, and markers that have no segment: start, restarts.
+            0x00 | 0x01 | 0xd0..=0xd8 => {}
+            // The length of a segment counts its own two bytes. What may look like a marker in there, such
+            // as those of a small picture in the EXIF data, is none.
+            _ => {
+                let mut length = [0; 2];
+                content.read_exact(&mut length)?;
+                let rest = i64::from(u16::from_be_bytes(length)) - 2;
+                content.seek(SeekFrom::Current(rest.max(0)))?;
+            }
+        }
+    }
 }
 
 fn problem(error: ImageError) -> PictureProblem {
