@@ -7,6 +7,11 @@ use vgg_wgpu::ops::{Optimizer, Rule};
 
 // Plain comments on this group: clap would take doc comments for the help of the subcommand.
 
+/// What AdamW's flags are if they are not given: PyTorch's values.
+const BETA1: f32 = 0.9;
+const BETA2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
+
 // The optimiser, the learning rate aside.
 #[derive(Debug, Clone, Copy, Args, Serialize)]
 #[command(next_help_heading = "Learning")]
@@ -21,13 +26,13 @@ pub struct OptimizerArgs {
     #[arg(long)]
     nesterov: bool,
     /// How much of the mean of gradients AdamW keeps from step to step
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.9, value_parser = share)]
+    #[arg(long, value_name = "FACTOR", default_value_t = BETA1, value_parser = share)]
     beta1: f32,
     /// The same of the mean of their squares
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.999, value_parser = share)]
+    #[arg(long, value_name = "FACTOR", default_value_t = BETA2, value_parser = share)]
     beta2: f32,
     /// What AdamW adds to the root of that mean before it divides by it
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-8, value_parser = positive)]
+    #[arg(long, value_name = "NUMBER", default_value_t = EPSILON, value_parser = positive)]
     epsilon: f32,
     /// Weight decay, 0 for none: added to the gradient under SGD, taken from the weight under AdamW
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0, value_parser = at_least_0)]
@@ -64,12 +69,20 @@ impl OptimizerArgs {
             !adam || momentum == 0.0 && !nesterov,
             "--momentum and --nesterov are of SGD; AdamW has --beta1"
         );
+        ensure!(
+            adam || (beta1, beta2, epsilon) == (BETA1, BETA2, EPSILON),
+            "--beta1, --beta2 and --epsilon are of --optimizer adamw; SGD has --momentum"
+        );
         ensure!(!nesterov || momentum > 0.0, "--nesterov needs a --momentum, such as 0.9");
         let rule = match self.optimizer {
             OptimizerArg::Sgd => Rule::Sgd { momentum, nesterov },
             OptimizerArg::AdamW => Rule::AdamW { beta1, beta2, epsilon },
         };
         let Self { weight_decay, decay_all, clip_norm, .. } = *self;
+        ensure!(
+            !decay_all || weight_decay > 0.0,
+            "--decay-all needs a --weight-decay, such as 0.0005"
+        );
         Ok(Optimizer { rule, weight_decay, decay_all, clip_norm })
     }
 

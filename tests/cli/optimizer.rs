@@ -79,6 +79,9 @@ fn flags_that_do_not_go_together_are_told() {
     let tail = ["--data", "embedded", "--resize", "32"];
     for (flags, words) in [
         (&["--optimizer", "adamw", "--momentum", "0.9"][..], "AdamW has --beta1"),
+        (&["--beta1", "0.5"], "are of --optimizer adamw"),
+        (&["--epsilon", "1e-6", "--momentum", "0.9"], "are of --optimizer adamw"),
+        (&["--decay-all"], "--decay-all needs a --weight-decay"),
         (&["--nesterov"], "--nesterov needs a --momentum"),
     ] {
         fails(&[&["train"], flags, &tail].concat(), 1, &[words]);
