@@ -75,7 +75,7 @@ fn resolved_value(arg: &Arg, matches: &ArgMatches) -> Option<Value> {
     let texts = matches.get_raw(id)?.map(|raw| raw.to_str());
     let mut values = texts.map(|text| text.map(number_or_text)).collect::<Option<Vec<_>>>()?;
     match kind {
-        Kind::List => Some(Value::Array(values)),
+        Kind::List | Kind::Several(_) => Some(Value::Array(values)),
         _ => Some(values.pop().unwrap_or(Value::Boolean(true))),
     }
 }
@@ -111,27 +111,32 @@ enum Kind {
     One,
     /// A value each time it is given.
     List,
+    /// So many values at once.
+    Several(usize),
 }
 
 impl Kind {
     /// Of an argument of a command that was built.
     fn of(arg: &Arg) -> Self {
-        let optional = arg.get_num_args().is_some_and(|values| values.min_values() == 0);
-        match arg.get_action() {
-            ArgAction::SetTrue => Self::Switch,
-            ArgAction::Append => Self::List,
-            _ if optional => Self::Optional,
+        let least = arg.get_num_args().map_or(1, |values| values.min_values());
+        match (arg.get_action(), least) {
+            (ArgAction::SetTrue, _) => Self::Switch,
+            (_, 0) => Self::Optional,
+            (_, 2..) => Self::Several(least),
+            (ArgAction::Append, _) => Self::List,
             _ => Self::One,
         }
     }
 
-    fn expected(self) -> &'static str {
-        match self {
+    fn expected(self) -> Cow<'static, str> {
+        let words = match self {
             Self::Switch => "expected true or false",
             Self::Optional => "expected true, false or a value",
             Self::One => "expected a number or a text",
             Self::List => "expected a number, a text, or a list of these",
-        }
+            Self::Several(count) => return format!("expected a list of {count} values").into(),
+        };
+        words.into()
     }
 }
 
@@ -231,26 +236,39 @@ fn values(name: &str, arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<Str
         (Kind::List, DeValue::Array(list)) => {
             list.iter().map(|value| argument(name, arg, value)).collect()
         }
-        (Kind::Switch, _) => Err(mistaken(name, kind, value)),
+        (Kind::Several(count), DeValue::Array(list)) if list.len() == count => {
+            let values = list.iter().map(|value| checked(name, arg, value));
+            std::iter::once(Ok(format!("--{name}"))).chain(values).collect()
+        }
+        (Kind::Several(count), DeValue::Array(list)) => {
+            let what = format!("{name} has {} of {count} values", list.len());
+            Err(Wrong::value(value.span(), what))
+        }
+        (Kind::Switch | Kind::Several(_), _) => Err(mistaken(name, kind, value)),
         _ => Ok(vec![argument(name, arg, value)?]),
     }
 }
 
-/// A flag with one value, which the flag's own parser has to like.
+/// A flag with one value.
 fn argument(name: &str, arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<String, Wrong> {
+    Ok(format!("--{name}={}", checked(name, arg, value)?))
+}
+
+/// The text of a value, which the flag's own parser has to like.
+fn checked(name: &str, arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<String, Wrong> {
     let text = scalar(value.get_ref()).ok_or_else(|| mistaken(name, Kind::of(arg), value))?;
     let alone = Arg::new("value").long("value").value_parser(arg.get_value_parser().clone());
     let parsed = Command::new("")
         .no_binary_name(true)
         .arg(alone)
         .try_get_matches_from([format!("--value={text}")]);
-    let Err(error) = parsed else { return Ok(format!("--{name}={text}")) };
+    let Err(error) = parsed else { return Ok(text.into_owned()) };
     let expected = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => source.to_string(),
         (None, Some(ContextValue::Strings(values))) if !values.is_empty() => {
             format!("expected one of {}", values.join(", "))
         }
-        _ => Kind::of(arg).expected().to_owned(),
+        _ => Kind::of(arg).expected().into_owned(),
     };
     Err(Wrong::value(value.span(), format!("'{text}' for {name}: {expected}")))
 }

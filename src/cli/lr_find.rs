@@ -3,12 +3,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use vgg_wgpu::train::{LrPoint, LrSweep, suggest_learning_rate, write_learning_rates};
 
 use super::common::say;
 use super::optimizer::positive;
+use super::progress::bar;
 use super::start::Start;
 use super::training::{Prepared, TrainingArgs};
 
@@ -66,10 +66,8 @@ pub fn run(args: &LrFindArgs) -> Result<()> {
     say(format!("adapter   {}", gpu.facts()))?;
     let Prepared { mut trainer, .. } = training.prepare(opened, &start, &gpu, true)?;
     let rates = LrSweep { from: args.from.into(), to: args.to.into(), steps: args.steps };
-    let bar = ProgressBar::new(u64::from(args.steps));
-    // The template is fixed; were it wrong, the plain bar would do.
-    let style = ProgressStyle::with_template("sweep {bar:24} {pos}/{len} {elapsed} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar("sweep {bar:24} {pos}/{len} {elapsed} {msg}");
+    bar.set_length(args.steps.into());
     let points = trainer.find_learning_rate(&training.fit(), &rates, |point| {
         bar.inc(1);
         bar.set_message(format!("rate {:.1e}, loss {:.3}", point.learning_rate, point.smooth));

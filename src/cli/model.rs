@@ -2,18 +2,17 @@
 
 use std::cmp::Ordering;
 use std::fs;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{Network, NetworkOptions, ResizeFilter};
 use vgg_wgpu::train::{self, CHECKPOINT, Feed};
 use vgg_wgpu::weights::{ImportOptions, Model, Origin, Recognised, import};
 
 use super::common::MemoryArgs;
+use super::progress::bar;
 use super::report::note;
 use super::tuned::{from_cache, in_use};
 
@@ -99,13 +98,8 @@ pub fn signed(origin: Origin) -> Origin {
 
 /// The logits of each image, with a bar on a terminal.
 pub fn logits(network: &Network, feed: Feed<'_>, filter: ResizeFilter) -> Result<Vec<Vec<f32>>> {
-    let bar = match std::io::stderr().is_terminal() {
-        true => ProgressBar::new(feed.images() as u64),
-        false => ProgressBar::hidden(),
-    };
-    // The template is fixed; were it wrong, the plain bar would do.
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images, {eta} left");
-    let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar("{bar:30} {pos}/{len} images, {eta} left");
+    bar.set_length(feed.images() as u64);
     let rows = train::logits(network, feed, filter, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok(rows?)

@@ -39,7 +39,7 @@ impl Display {
         epochs: u32,
         keeper: Keeper,
     ) -> Result<Self, OutputError> {
-        let bar = ProgressBar::no_length().with_style(style());
+        let bar = bar("{prefix} {bar:24} {pos}/{len} {msg}");
         let terminal = !bar.is_hidden();
         say("epoch  train loss  train acc  val loss  val acc  seconds  images/s")?;
         let (last_line, outcome) = (Instant::now(), Ok(()));
@@ -141,10 +141,10 @@ fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
-fn style() -> ProgressStyle {
-    let template = "{prefix} {bar:24} {pos}/{len} {msg}";
-    // The template is fixed; were it wrong, the plain bar would do.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+/// A bar that a terminal shows, and nothing else does. Were the template wrong, the plain bar would do.
+pub fn bar(template: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Seconds as `1:02` or `1:02:03`.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use vgg_wgpu::gpu::{AdapterFacts, Gpu};
 use vgg_wgpu::graph::{
     self, Architecture, Dropped, NetworkOptions, TuneTask, Tuned, choices_of, tune_tasks,
@@ -16,6 +15,7 @@ use vgg_wgpu::ops::Choices;
 use vgg_wgpu::train::{TunedCache, TunedError};
 
 use super::common::say;
+use super::progress::bar;
 use super::report::warn;
 
 const CLEAR: &str = "`vgg-wgpu tune --clear` removes what was tuned";
@@ -139,10 +139,8 @@ impl Session {
     ) -> Result<Self> {
         let start = Instant::now();
         let tasks = tune_tasks(architecture, options, gpu.facts())?;
-        let bar = ProgressBar::new(tasks.len() as u64);
-        // The template is fixed; were it wrong, the plain bar would do.
-        let style = ProgressStyle::with_template("tune {bar:24} {pos}/{len} {elapsed} {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let bar = bar("tune {bar:24} {pos}/{len} {elapsed} {msg}");
+        bar.set_length(tasks.len() as u64);
         let kernels = Kernels::new(Arc::clone(gpu))?;
         let tuned = graph::tune(&kernels, &tasks, limit, |place| {
             bar.set_position(place as u64);

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
 use super::plot::{
-    GRID, INK, LINE_WIDTH, MARKER, NOTE_HEIGHT, PlotError, SIZE, TRAIN, text, titled, write_drawing,
+    LINE_WIDTH, MARKER, NOTE_HEIGHT, PlotError, SIZE, TRAIN, draw_axes, titled, write_drawing,
 };
 
 /// What is drawn.
@@ -95,16 +94,7 @@ fn draw_panel(
         .x_label_area_size(46)
         .y_label_area_size(72)
         .build_cartesian_2d(Axis::named(&growth.values), Axis::values(values, 1e-6))?;
-    chart
-        .configure_mesh()
-        .x_desc(growth.axis.as_str())
-        .y_desc(panel.name.as_str())
-        .label_style(text(17, HPos::Left))
-        .axis_desc_style(text(19, HPos::Left))
-        .axis_style(INK)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .draw()?;
+    draw_axes(&mut chart, &growth.axis, &panel.name)?;
     chart.draw_series(LineSeries::new(points.clone(), TRAIN.stroke_width(LINE_WIDTH)))?;
     let marker = |&point: &(f64, f64)| Circle::new(point, MARKER, TRAIN.filled());
     chart.draw_series(points.iter().map(marker))?;

@@ -10,7 +10,7 @@ use plotters::style::text_anchor::HPos;
 use super::axis::Axis;
 use super::fit::{FitOptions, Next};
 use super::plot::{
-    GRID, INK, LINE_WIDTH, PlotError, SIZE, TRAIN, VALIDATION, text, titled, write_drawing,
+    LINE_WIDTH, PlotError, SIZE, TRAIN, VALIDATION, draw_axes, text, titled, write_drawing,
 };
 use super::trainer::{Seen, Swept, Watch, sweep};
 use super::{TrainError, Trainer};
@@ -216,16 +216,7 @@ fn draw(points: &[LrPoint], suggestion: Option<f64>, title: &str) -> Result<Stri
             .x_label_area_size(46)
             .y_label_area_size(72)
             .build_cartesian_2d(rates, axis)?;
-        chart
-            .configure_mesh()
-            .x_desc("learning rate")
-            .y_desc("loss: of each step (dots), smoothed (line)")
-            .label_style(text(17, HPos::Left))
-            .axis_desc_style(text(19, HPos::Left))
-            .axis_style(INK)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .draw()?;
+        draw_axes(&mut chart, "learning rate", "loss: of each step (dots), smoothed (line)")?;
         let dot = |&point: &(f64, f64)| Circle::new(point, 2, TRAIN.mix(0.45).filled());
         chart.draw_series(losses.iter().map(dot))?;
         chart.draw_series(LineSeries::new(smooth, TRAIN.stroke_width(LINE_WIDTH)))?;

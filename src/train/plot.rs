@@ -289,16 +289,7 @@ fn draw_panel(
         .x_label_area_size(46)
         .y_label_area_size(72)
         .build_cartesian_2d(epoch_axis, value_axis)?;
-    chart
-        .configure_mesh()
-        .x_desc("epoch")
-        .y_desc(name)
-        .label_style(text(17, HPos::Left))
-        .axis_desc_style(text(19, HPos::Left))
-        .axis_style(INK)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .draw()?;
+    draw_axes(&mut chart, "epoch", name)?;
     for curve in series {
         curve.draw(area, |epoch, value| chart.backend_coord(&(epoch, value)))?;
     }
@@ -308,6 +299,24 @@ fn draw_panel(
         area.draw_text(&note, &text(14, HPos::Left), (x.start + 12, y.end - NOTE_HEIGHT / 2))?;
     }
     Ok(chart.plotting_area().get_pixel_range().0.start)
+}
+
+/// Draws the axes of a chart with what they show, and a grid.
+pub(super) fn draw_axes(
+    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<Axis, Axis>>,
+    x: &str,
+    y: &str,
+) -> Result<(), DrawError> {
+    chart
+        .configure_mesh()
+        .x_desc(x)
+        .y_desc(y)
+        .label_style(text(17, HPos::Left))
+        .axis_desc_style(text(19, HPos::Left))
+        .axis_style(INK)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .draw()
 }
 
 /// Draws a row of line samples and names from `(x, y)` to the right, `step` pixels apart. It stands

@@ -118,6 +118,13 @@ fn values_of_the_wrong_kind_are_told_with_their_line() {
         let wrong = 1 + line.matches('\n').count();
         File::new(&format!("seed = 1\n{line}\n")).is_wrong("train", 1 + wrong, words);
     }
+    for (line, words) in [
+        ("compare = 'one'", &["compare", "string", "a list of 2 values"]),
+        ("compare = ['one']", &["compare", "1 of 2", "values"]),
+        ("compare = ['one', ['two']]", &["compare", "array", "a list of 2 values"]),
+    ] {
+        File::new(line).is_wrong("runs", 1, words);
+    }
 }
 
 #[test]

@@ -200,6 +200,9 @@ fn two_runs_stand_beside_each_other() {
     let (runs, svg, png) = (set.path("runs"), set.path("both.svg"), set.path("both.PNG"));
     let pair = ["runs", text(&runs), "--compare", "slow", "quick"];
     let compared = json(&pair);
+    let file = set.path("pair.toml");
+    fs::write(&file, "compare = ['slow', 'quick']\n").unwrap();
+    assert_eq!(json(&["runs", text(&runs), "--config", text(&file)]), compared);
     let settings = compared["settings"].as_array().unwrap();
     let setting = |name: &str| {
         let found = settings.iter().find(|setting| setting["setting"] == name);

@@ -1,7 +1,6 @@
 //! Flags that say which images a subcommand works on.
 
 use std::fs;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,12 +8,13 @@ use std::sync::Arc;
 use anyhow::{Error, Result, bail};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use vgg_wgpu::data::{self, BadPicture, CachedSet, DataError, Picture, PictureForm};
 use vgg_wgpu::shape::FeatureMap;
 
 use super::{Images, Opened, listed};
+use crate::cli::progress::bar;
 
 // Plain comments on these groups: clap would take doc comments for the help of the subcommand.
 
@@ -141,7 +141,8 @@ impl SetArgs {
         let found: usize = parts.iter().map(Vec::len).sum();
         let all = found + bad.len();
         let keeps = (form.image_len() as u64).saturating_mul(found as u64) <= self.in_memory;
-        let bar = bar(found as u64);
+        let bar = bar("reading {bar:30} {pos}/{len} pictures, {eta} left");
+        bar.set_length(found as u64);
         let (images, more) = match &self.cache {
             Some(file) => cached(file, form, parts, keeps, &bar)?,
             None => decoded(form, parts, keeps, &bar),
@@ -212,16 +213,6 @@ fn decoded(
 fn has_folders(dir: &Path) -> bool {
     let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.any(|entry| entry.path().is_dir())
-}
-
-fn bar(pictures: u64) -> ProgressBar {
-    let bar = match std::io::stderr().is_terminal() {
-        true => ProgressBar::new(pictures),
-        false => ProgressBar::hidden(),
-    };
-    // The template is fixed; were it wrong, the plain bar would do.
-    let style = ProgressStyle::with_template("reading {bar:30} {pos}/{len} pictures, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn share(text: &str) -> Result<f64, String> {
