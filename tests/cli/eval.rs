@@ -284,7 +284,7 @@ fn pictures_that_cannot_be_read_are_named() {
     {
         let broken = set.path(name);
         fs::write(&broken, bytes).unwrap();
-        let command = &mut program(&["predict", text(&run), text(&picture), text(&broken)]);
+        let command = &mut program(&["predict", text(&run), text(&broken)]);
         fails_as(command, 1, &["cannot read", name, "as an image"]);
     }
     let gone = set.path("gone.png");
