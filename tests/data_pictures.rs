@@ -121,6 +121,10 @@ fn bad_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
     huge.extend(crc32(&huge[12..]).to_be_bytes());
     huge.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
     whole.push((write("huge.png", &huge), "60000x60000"));
+    // A file that is longer than is read; on most file systems it takes no room.
+    let long = write("long.png", &huge);
+    fs::OpenOptions::new().write(true).open(&long).unwrap().set_len((512 << 20) + 1).unwrap();
+    whole.push((long, "is a file of 512 MiB"));
     whole.push((folder.join("gone.png"), "cannot be read"));
     whole
 }

@@ -5,12 +5,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_wgpu::ops::{Optimizer, Rule};
 
-// Plain comments on this group: clap would take doc comments for the help of the subcommand.
-
-/// What AdamW's flags are if they are not given: PyTorch's values.
+// What AdamW's flags are if they are not given: PyTorch's values.
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
+
+// Plain comments on this group: clap would take doc comments for the help of the subcommand.
 
 // The optimiser, the learning rate aside.
 #[derive(Debug, Clone, Copy, Args, Serialize)]
