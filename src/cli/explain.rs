@@ -6,13 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
-use vgg_wgpu::data::Split;
 use vgg_wgpu::graph::ResizeFilter;
 use vgg_wgpu::train::{self, Explanation, HeatMap, Tile, write_heat};
 
 use super::common::{AdapterArgs, MemoryArgs, say, say_json};
 use super::model;
-use super::pictures::{Asked, Named, PictureArgs, Unread};
+use super::pictures::{Asked, Named, PictureArgs};
 
 /// Images decoded and explained at a time.
 const AT_ONCE: usize = 128;
@@ -64,42 +63,30 @@ struct Report {
 /// Explains.
 pub fn run(args: &ExplainArgs) -> Result<()> {
     let asked = args.pictures.asked()?;
-    let mut unread = Unread::default();
-    let batches = args.pictures.batches(asked.form, &asked.files, AT_ONCE, &mut unread);
-    explain(args, &asked, batches)?;
-    unread.told()
-}
-
-fn explain(
-    args: &ExplainArgs,
-    Asked { model, names, form, files }: &Asked,
-    batches: impl Iterator<Item = (Vec<PathBuf>, Split)>,
-) -> Result<()> {
+    let Asked { model, names, form, files } = &asked;
     let class = args.class.as_deref().map(|class| index_of(class, names)).transpose()?;
     let mut places = args.places(files)?;
-    // Where no picture can be read, no device is opened.
-    let mut batches = batches.peekable();
-    if batches.peek().is_none() {
-        return Ok(());
-    }
-    let gpu = args.adapter.open()?;
-    let network = model::explained(model, &gpu, &args.memory, files.len())?;
-    let mut reports = Vec::new();
-    for (files, split) in batches {
-        let source = train::upload(&gpu, &split, ResizeFilter::Bilinear)?;
-        let explanations = train::explain(&network, Arc::new(source), class)?;
-        for ((i, file), explanation) in files.into_iter().enumerate().zip(&explanations) {
-            let report = report(file, &mut places, explanation, names)?;
-            let pixels = split.images.image(i).unwrap_or_default();
-            let shape = (form.height, form.width, form.channels);
-            draw(&Tile { shape, pixels, lines: report.lines() }, &explanation.heat, &report.out)?;
-            match args.json {
-                true => reports.push(report),
-                false => say(report.line())?,
+    args.pictures.decoded(&asked, AT_ONCE, |batches| {
+        let gpu = args.adapter.open()?;
+        let network = model::explained(model, &gpu, &args.memory, files.len())?;
+        let mut reports = Vec::new();
+        for (files, split) in batches {
+            let source = train::upload(&gpu, &split, ResizeFilter::Bilinear)?;
+            let explanations = train::explain(&network, Arc::new(source), class)?;
+            for ((i, file), explanation) in files.into_iter().enumerate().zip(&explanations) {
+                let report = report(file, &mut places, explanation, names)?;
+                let pixels = split.images.image(i).unwrap_or_default();
+                let shape = (form.height, form.width, form.channels);
+                let tile = Tile { shape, pixels, lines: report.lines() };
+                draw(&tile, &explanation.heat, &report.out)?;
+                match args.json {
+                    true => reports.push(report),
+                    false => say(report.line())?,
+                }
             }
         }
-    }
-    if args.json { say_json(&reports) } else { Ok(()) }
+        if args.json { say_json(&reports) } else { Ok(()) }
+    })
 }
 
 fn report(

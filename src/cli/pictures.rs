@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Error, Result, bail, ensure};
 use clap::Args;
 use rayon::prelude::*;
-use vgg_wgpu::data::{self, Images, PictureForm, PictureProblem, Split};
+use vgg_wgpu::data::{self, BadPicture, Images, PictureForm, Split};
 use vgg_wgpu::shape::FeatureMap;
 use vgg_wgpu::train;
 use vgg_wgpu::weights::{Description, ImportOptions, Model};
@@ -54,6 +54,9 @@ pub struct Named {
     itself: bool,
 }
 
+/// Images at the size of a network's input, one at least, and their files. Labels stand for nothing.
+pub type Decoded = (Vec<PathBuf>, Split);
+
 impl PictureArgs {
     /// Reads the model and finds the pictures.
     pub fn asked(&self) -> Result<Asked> {
@@ -92,28 +95,40 @@ impl PictureArgs {
         Ok(files)
     }
 
-    /// Images at the size of the network's input, so many files at a time, with their names; a batch has one
-    /// at least. What cannot be read is added to `unread`, or in a folder passed over.
-    pub fn batches<'a>(
-        &'a self,
-        form: PictureForm,
-        files: &'a [Named],
+    /// Decodes the pictures, so many files at a time, and hands them to `tell`; without calling it if there
+    /// are none. What cannot be read is passed over in folders.
+    ///
+    /// # Errors
+    /// Those of `tell`; then, of files that were named themselves, those that cannot be read.
+    pub fn decoded(
+        &self,
+        Asked { form, files, .. }: &Asked,
         at_once: usize,
-        unread: &'a mut Unread,
-    ) -> impl Iterator<Item = (Vec<PathBuf>, Split)> + 'a {
-        files
-            .chunks(at_once)
-            .map(move |files| self.decode(form, files, unread))
-            .filter(|(names, _)| !names.is_empty())
+        tell: impl FnOnce(&mut dyn Iterator<Item = Decoded>) -> Result<()>,
+    ) -> Result<()> {
+        let mut unread = Vec::new();
+        {
+            let batches = files.chunks(at_once).map(|files| self.decode(*form, files, &mut unread));
+            let mut batches = batches.filter(|(names, _)| !names.is_empty()).peekable();
+            if batches.peek().is_some() {
+                tell(&mut batches)?;
+            }
+        }
+        match unread.len() {
+            0 => Ok(()),
+            1 => {
+                let BadPicture { path, problem } = unread.remove(0);
+                let what = format!("cannot read {} as an image", path.display());
+                Err(Error::new(problem).context(what))
+            }
+            count => {
+                let lines: String = unread.iter().map(|bad| format!("\n  {bad}")).collect();
+                bail!("cannot read {count} files as images:{lines}")
+            }
+        }
     }
 
-    /// The labels stand for nothing.
-    fn decode(
-        &self,
-        form: PictureForm,
-        files: &[Named],
-        unread: &mut Unread,
-    ) -> (Vec<PathBuf>, Split) {
+    fn decode(&self, form: PictureForm, files: &[Named], unread: &mut Vec<BadPicture>) -> Decoded {
         let read = |file: &Named| match file.path.as_os_str() == "-" {
             true => {
                 let mut bytes = Vec::new();
@@ -130,8 +145,13 @@ impl PictureArgs {
                     names.push(path.clone());
                     pixels.extend(image);
                 }
-                Err(problem) if *itself => unread.0.push((path.clone(), problem)),
-                Err(problem) => note(&format!("skipped   {}: {problem}", path.display())),
+                Err(problem) => {
+                    let bad = BadPicture { path: path.clone(), problem };
+                    match itself {
+                        true => unread.push(bad),
+                        false => note(&format!("skipped   {bad}")),
+                    }
+                }
             }
         }
         if self.invert {
@@ -140,30 +160,5 @@ impl PictureArgs {
         let PictureForm { height, width, channels, .. } = form;
         let (count, labels) = (names.len(), vec![0; names.len()]);
         (names, Split { images: Images { count, height, width, channels, pixels }, labels })
-    }
-}
-
-/// Pictures that were named and cannot be read. The others are still told of.
-#[derive(Debug, Default)]
-pub struct Unread(Vec<(PathBuf, PictureProblem)>);
-
-impl Unread {
-    /// An error if there are any.
-    pub fn told(mut self) -> Result<()> {
-        match self.0.len() {
-            0 => Ok(()),
-            1 => {
-                let (path, problem) = self.0.remove(0);
-                let what = format!("cannot read {} as an image", path.display());
-                Err(Error::new(problem).context(what))
-            }
-            count => {
-                let line = |(path, problem): &(PathBuf, PictureProblem)| {
-                    format!("\n  {}: {problem}", path.display())
-                };
-                let lines: String = self.0.iter().map(line).collect();
-                bail!("cannot read {count} files as images:{lines}")
-            }
-        }
     }
 }

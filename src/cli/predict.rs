@@ -3,12 +3,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use vgg_wgpu::data::Split;
 use vgg_wgpu::graph::ResizeFilter;
 
 use super::common::{AdapterArgs, MemoryArgs, positive, say, say_json};
 use super::model;
-use super::pictures::{Asked, PictureArgs, Unread};
+use super::pictures::PictureArgs;
 
 /// Images decoded at a time.
 const AT_ONCE: usize = 512;
@@ -16,10 +15,9 @@ const AT_ONCE: usize = 512;
 /// Tell what image files show: the likeliest classes with their probabilities
 ///
 /// In folders, files that are no pictures are passed over; one that is named and is none ends in an error,
-/// after the others were predicted. Images are turned as their EXIF data say, made
-/// grey where the network wants that, and resized as Pillow does: so that the shorter side has the pixels
-/// that the model tells of, of which the middle is cut out, or else to the network's input, whatever
-/// their shape.
+/// after the others were predicted. Images are turned as their EXIF data say, made grey where the network
+/// wants that, and resized as Pillow does: so that the shorter side has the pixels that the model tells of,
+/// of which the middle is cut out, or else to the network's input, whatever their shape.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vgg-wgpu predict runs/vgg11-1 shirt.png boot.jpg\n\nFashion-MNIST's \
@@ -58,32 +56,18 @@ struct ClassReport {
 /// Predicts.
 pub fn run(args: &PredictArgs) -> Result<()> {
     let asked = args.pictures.asked()?;
-    let mut unread = Unread::default();
-    let batches = args.pictures.batches(asked.form, &asked.files, AT_ONCE, &mut unread);
-    predict(args, &asked, batches)?;
-    unread.told()
-}
-
-fn predict(
-    args: &PredictArgs,
-    asked: &Asked,
-    batches: impl Iterator<Item = (Vec<PathBuf>, Split)>,
-) -> Result<()> {
-    // Where no picture can be read, no device is opened.
-    let mut batches = batches.peekable();
-    if batches.peek().is_none() {
-        return Ok(());
-    }
-    let gpu = args.adapter.open()?;
-    let network = model::network(&asked.model, &gpu, &args.memory, asked.files.len())?;
-    let mut printed = Printer::new(args)?;
-    for (files, split) in batches {
-        let rows = model::logits(&network, (&split).into(), ResizeFilter::Bilinear)?;
-        for (file, row) in files.into_iter().zip(&rows) {
-            printed.add(Prediction { file, classes: top(row, &asked.names, args.top) })?;
+    args.pictures.decoded(&asked, AT_ONCE, |batches| {
+        let gpu = args.adapter.open()?;
+        let network = model::network(&asked.model, &gpu, &args.memory, asked.files.len())?;
+        let mut printed = Printer::new(args)?;
+        for (files, split) in batches {
+            let rows = model::logits(&network, (&split).into(), ResizeFilter::Bilinear)?;
+            for (file, row) in files.into_iter().zip(&rows) {
+                printed.add(Prediction { file, classes: top(row, &asked.names, args.top) })?;
+            }
         }
-    }
-    printed.finish()
+        printed.finish()
+    })
 }
 
 /// Prints predictions as they come, but JSON at the end, as one document.

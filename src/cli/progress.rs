@@ -1,4 +1,5 @@
-//! What a training run shows: a bar on a terminal, plain lines elsewhere, a row an epoch.
+//! What a training run shows: a bar on a terminal, plain lines elsewhere, a row an epoch. The bar serves
+//! whatever else takes long.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
