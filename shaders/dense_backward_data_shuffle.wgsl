@@ -3,10 +3,11 @@
 // 0 for the first slice of outputs, else dx. Where dropout made x, what it dropped is 0, so that the mask
 // of ReLU is that of dropout, too, and scale is 1 / (1 - rate).
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
-// w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
+// w: (panels, panel_rows, 8) vec4; x, dx: (n, in_quads) vec4.
 // An invocation computes one quad of inputs for IMAGES images. The images' gradients are loaded once
 // a subgroup, each lane another image, and broadcast from a constant lane below LANES.
 // Grid: ceil(n / IMAGES) * ceil(in_quads / GROUP) workgroups of one subgroup.
+//@ include "common/panel_rows.wgsl"
 //@ set loads = IMAGES // LANES
 @compute @workgroup_size(GROUP)
 fn main(
@@ -42,7 +43,7 @@ fn main(
     //@ for steps in [2, 1]
     for (; k + ${steps}u <= quads; k += ${steps}u) {
         //@ for t in range(steps)
-        let at_${t} = ((k + ${t}u) / 8u * (d.in_quads * 4u + 1u) + quad * 4u) * 8u + (k + ${t}u) % 8u;
+        let at_${t} = ((k + ${t}u) / 8u * panel_rows(d.in_quads) + quad * 4u) * 8u + (k + ${t}u) % 8u;
         let block_${t} = transpose(
             mat4x4<f32>(
                 load_w(at_${t}), load_w(at_${t} + 8u), load_w(at_${t} + 16u), load_w(at_${t} + 24u)

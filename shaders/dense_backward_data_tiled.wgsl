@@ -2,7 +2,7 @@
 // of dy[n, k] * w[c, k]), where old is 0 for the first slice of outputs, else dx. Where dropout made x,
 // what it dropped is 0, so that the mask of ReLU is that of dropout, too, and scale is 1 / (1 - rate).
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
-// w: (panels, inputs + 1, 8) vec4; x, dx: (n, in_quads) vec4.
+// w: (panels, panel_rows, 8) vec4; x, dx: (n, in_quads) vec4.
 // Grid: ceil(n / TILE) * ceil(in_quads / 8) workgroups. Method: common/dense_tiled.wgsl, i images and
 // j inputs. A stage is a whole number of panels.
 //@ set turn_a = true
@@ -28,15 +28,15 @@ fn a_quad(at: u32, i: u32) -> vec4<f32> {
 
 fn b_from(t: u32, j: u32) -> vec4<u32> {
     let c = vec4<u32>(j * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-    return (min(c, vec4<u32>(dims.in_quads * 4u)) + t / 8u * (dims.in_quads * 4u + 1u)) * 8u + t % 8u;
+    return (min(c, vec4<u32>(dims.in_quads * 4u)) + t / 8u * panel_rows(dims.in_quads)) * 8u + t % 8u;
 }
 
 fn b_stride() -> u32 {
-    return ${DEPTH // 32}u * (dims.in_quads * 4u + 1u) * 8u;
+    return ${DEPTH // 32}u * panel_rows(dims.in_quads) * 8u;
 }
 
 fn b_last() -> u32 {
-    return dims.panels * (dims.in_quads * 4u + 1u) * 8u - 1u;
+    return dims.panels * panel_rows(dims.in_quads) * 8u - 1u;
 }
 
 fn b_quad(at: u32) -> vec4<f32> {

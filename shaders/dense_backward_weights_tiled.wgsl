@@ -2,7 +2,7 @@
 //   grad[c, k] = (accumulate ? grad[c, k] : 0) + sum over n of x[n, c] * dy[n, k]
 // and for the bias, the row after the last input, the sum of dy.
 // x: (n, in_quads) vec4; dy: (n, out_quads) vec4, of which quads from first_quad on belong to the
-// bound panels; grad: (panels, inputs + 1, 8) vec4, zero in columns past the last output.
+// bound panels; grad: (panels, panel_rows, 8) vec4, zero in columns past the last output.
 // Grid: ceil((inputs + 1) / TILE) * panels workgroups.
 // Method: common/dense_tiled.wgsl, i inputs and j outputs, the bias as an input that is always 1.
 //@ set turn_a = false
@@ -68,7 +68,7 @@ fn main(
     {
         let c = first + row_of(invocation, ${m}u);
         if c <= inputs {
-            let at = (panel * (inputs + 1u) + c) * 8u + quad % 8u;
+            let at = (panel * panel_rows(d.in_quads) + c) * 8u + quad % 8u;
             var value = select(vec4<f32>(), sums.rows[${m}], inside);
             if step.accumulate == 1u {
                 value += load_grad(at);

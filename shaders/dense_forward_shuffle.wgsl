@@ -1,7 +1,7 @@
 // Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, then dropout, for
 // the panels of outputs that are bound; in registers, for adapters that run a subgroup as one CPU
 // vector.
-// x: (n, in_quads) vec4; w: (panels, inputs + 1, 8) vec4, the bias the last row of a panel;
+// x: (n, in_quads) vec4; w: (panels, panel_rows, 8) vec4, the bias in row `inputs` of a panel;
 // y: (n, out_quads) vec4, of which quads from first_quad on are written.
 // An invocation computes one quad of outputs for IMAGES images. The images' inputs are loaded once a
 // subgroup, each lane another image, and broadcast from a constant lane below LANES.
@@ -10,6 +10,7 @@
 //@ set loads = IMAGES // LANES
 //@ include "common/dropout.wgsl"
 
+//@ include "common/panel_rows.wgsl"
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -29,7 +30,7 @@ fn main(
     }
     let wanted = first_quad + invocation;
     let quad = min(wanted, d.panels * 8u - 1u);
-    let column = quad / 8u * (inputs + 1u) * 8u + quad % 8u;
+    let column = quad / 8u * panel_rows(d.in_quads) * 8u + quad % 8u;
     let lane = subgroup_lane % LANES;
     //@ for i in range(loads)
     let row_${i} = min(first + ${i}u * LANES + lane, step.images - 1u) * d.in_quads;

@@ -1,6 +1,6 @@
 // Dense layer: y[n, k] = x[n, :] * w[:, k] + bias[k], then ReLU where dims.relu is 1, then dropout, for
 // the panels of outputs that are bound.
-// x: (n, in_quads) vec4; w: (panels, inputs + 1, 8) vec4, the bias the last row of a panel;
+// x: (n, in_quads) vec4; w: (panels, panel_rows, 8) vec4, the bias in row `inputs` of a panel;
 // y: (n, out_quads) vec4, of which quads from first_quad on are written.
 // Grid: ceil(n / TILE) * panels workgroups. Method: common/dense_tiled.wgsl, i images and j outputs.
 // Dropout: common/dropout.wgsl.
@@ -27,7 +27,7 @@ fn a_quad(at: u32, i: u32) -> vec4<f32> {
 }
 
 fn b_from(t: u32, j: u32) -> vec4<u32> {
-    let row = vec4<u32>(j / 8u * (dims.in_quads * 4u + 1u) + t * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+    let row = vec4<u32>(j / 8u * panel_rows(dims.in_quads) + t * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
     return row * 8u + j % 8u;
 }
 
@@ -36,7 +36,7 @@ fn b_stride() -> u32 {
 }
 
 fn b_last() -> u32 {
-    return dims.panels * (dims.in_quads * 4u + 1u) * 8u - 1u;
+    return dims.panels * panel_rows(dims.in_quads) * 8u - 1u;
 }
 
 fn b_quad(at: u32) -> vec4<f32> {
@@ -62,7 +62,7 @@ fn main(
     if invocation >= TILE || out >= d.out_quads {
         return;
     }
-    let bias = load_w((panel * (d.in_quads * 4u + 1u) + d.in_quads * 4u) * 8u + quad % 8u);
+    let bias = load_w((panel * panel_rows(d.in_quads) + d.in_quads * 4u) * 8u + quad % 8u);
     var dropped_of = 0u;
     let masks = masks_of(8u, invocation);
     for (var m = 0u; m < masks; m++) {

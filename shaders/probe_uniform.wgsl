@@ -1,14 +1,7 @@
-// Uniform random numbers in [-bound, bound) in the places of a tensor that carry values, 0 in its
-// paddings. Number i is a hash of i and the seed (Jarzynski and Olano, "Hash Functions for GPU
-// Rendering", JCGT 9(3), 2020: pcg), so it does not depend on the order of computation.
-// x: (quads) vec4, rows of `columns` elements. Element (row, column) carries a value where
-// row / panel * columns + column < columns_used and row % period < period_used.
+// Random numbers to measure with: common/uniform.wgsl.
+// x: (quads) vec4.
 // Grid: one invocation RUN quads, one after the other.
-fn hash(value: u32) -> u32 {
-    let state = value * 747796405u + 2891336453u;
-    let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
-    return (word >> 22u) ^ word;
-}
+//@ include "common/uniform.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,12 +24,7 @@ fn main(
     var panel_column = panel * d.columns;
     var period_row = row % d.period;
     for (var quad = first; quad < min(first + RUN, d.quads); quad++) {
-        //@ for e in range(4)
-        let unit_${e} = f32(hash((quad * 4u + ${e}u) ^ seed) >> 8u) * 0x1p-24;
-        let is_value_${e} = panel_column + column + ${e}u < d.columns_used;
-        let value_${e} = select(0.0, d.bound * (2.0 * unit_${e} - 1.0), is_value_${e});
-        //@ endfor
-        let value = vec4<f32>(value_0, value_1, value_2, value_3);
+        let value = numbers(quad, panel_column + column, seed);
         store_x(quad, select(vec4<f32>(), value, period_row < d.period_used));
         column += 4u;
         if column == d.columns {

@@ -10,6 +10,9 @@ use thiserror::Error;
 
 /// Outputs in one panel of a dense layer's weights; see [`Layout::Panels`].
 pub const PANEL: usize = 32;
+/// Rows that those of a panel are filled up to a multiple of: a block of texels holds as many
+/// ([`crate::gpu::Order::Blocks`]).
+const PANEL_ROWS: usize = 8;
 /// Taps of a 3x3 filter.
 pub const TAPS: usize = 9;
 
@@ -92,6 +95,12 @@ impl Default for Normalisation {
 /// `c` rounded up to a multiple of four: the number of channels stored.
 pub const fn padded(c: usize) -> usize {
     c.div_ceil(4) * 4
+}
+
+/// Rows of a panel for a layer of `inputs` inputs: theirs, that of the biases, and empty ones up to a
+/// multiple of eight.
+pub const fn panel_rows(inputs: usize) -> usize {
+    (inputs + 1).next_multiple_of(PANEL_ROWS)
 }
 
 /// One image's feature map `(h, w, c)`, stored with `padded(c)` channels and a zero border of
@@ -187,8 +196,9 @@ pub enum Layout {
         /// Channels.
         c: usize,
     },
-    /// `(panels, inputs + 1, 32)` f32: dense weights in panels of 32 outputs, each with its bias as
-    /// the last row, so that a panel is read as one stream and a slice of outputs is a range.
+    /// `(panels, panel_rows(inputs), 32)` f32: dense weights in panels of 32 outputs, each with its bias in
+    /// the row after the last input's, so that a panel is read as one stream and a slice of outputs is a
+    /// range.
     Panels {
         /// Inputs of the layer (a multiple of four).
         inputs: usize,
@@ -212,7 +222,9 @@ impl Layout {
             Layout::Rows(columns) => n * padded(columns),
             Layout::Filter { c, k } => (TAPS * padded(c) + 1) * padded(k),
             Layout::Norm { c } => 2 * padded(c),
-            Layout::Panels { inputs, outputs } => outputs.div_ceil(PANEL) * (inputs + 1) * PANEL,
+            Layout::Panels { inputs, outputs } => {
+                outputs.div_ceil(PANEL) * panel_rows(inputs) * PANEL
+            }
             Layout::Flat(len) | Layout::Words(len) => len,
             Layout::WordPerImage => n,
         }
@@ -223,7 +235,7 @@ impl Layout {
     pub const fn weights(&self) -> (usize, usize) {
         match *self {
             Layout::Filter { c, k } => (self.len(1), TAPS * padded(c) * padded(k)),
-            Layout::Panels { inputs, .. } => ((inputs + 1) * PANEL, inputs * PANEL),
+            Layout::Panels { inputs, .. } => (panel_rows(inputs) * PANEL, inputs * PANEL),
             Layout::Norm { .. } => (self.len(1), 0),
             _ => (self.len(1), self.len(1)),
         }
@@ -261,8 +273,9 @@ impl Layout {
             }
             Layout::Norm { c } => i % padded(c) >= c,
             Layout::Panels { inputs, outputs } => {
-                let panel = i / ((inputs + 1) * PANEL);
-                panel * PANEL + i % PANEL >= outputs
+                let (row, column) = (i / PANEL, i % PANEL);
+                let (panel, row) = (row / panel_rows(inputs), row % panel_rows(inputs));
+                row > inputs || panel * PANEL + column >= outputs
             }
             Layout::Positions(_) | Layout::Flat(_) | Layout::Words(_) | Layout::WordPerImage => {
                 false
@@ -279,7 +292,7 @@ impl fmt::Display for Layout {
             Layout::Rows(_) => "(n, columns)",
             Layout::Filter { .. } => "(9 c + 1, k): taps, then the bias",
             Layout::Norm { .. } => "(2, c): scale, then shift",
-            Layout::Panels { .. } => "(panels, inputs + 1, 32): weights, then the bias",
+            Layout::Panels { .. } => "(panels, panel_rows, 32): weights, then the bias",
             Layout::Flat(_) | Layout::Words(_) => "(len)",
             Layout::WordPerImage => "(n)",
         })
@@ -315,9 +328,11 @@ mod tests {
     #[test]
     fn a_panel_holds_32_outputs_and_their_biases() {
         let layout = Layout::Panels { inputs: 8, outputs: 40 };
-        assert_eq!(layout.len(3), 2 * 9 * 32);
+        assert_eq!(layout.len(3), 2 * 16 * 32);
         assert!(!layout.per_image());
-        assert!(!layout.is_padding(9 * 32 + 7));
-        assert!(layout.is_padding(9 * 32 + 8));
+        assert!(!layout.is_padding(16 * 32 + 7));
+        assert!(layout.is_padding(16 * 32 + 8));
+        assert!(!layout.is_padding(8 * 32 + 31), "a bias");
+        assert!(layout.is_padding(9 * 32), "after the biases");
     }
 }

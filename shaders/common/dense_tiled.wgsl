@@ -20,6 +20,8 @@
 //@ set fetches_a = (blocks_a + 127) // 128
 //@ set fetches_b = (blocks_b + 127) // 128
 //@ set begin_b = DEPTH * quads
+//@ include "common/panel_rows.wgsl"
+
 var<workgroup> tile: array<vec4<f32>, ${begin_b + DEPTH * 8}>; // a: (DEPTH, quads), b: (DEPTH, 8)
 
 struct Block {

@@ -2,12 +2,14 @@
 //   sum over n of x[n, c] * dy[n, k], and for the bias, the row after the last input, the sum of dy;
 // in registers, for adapters that run a subgroup as one CPU vector.
 // x: (n, in_quads) vec4; dy: (n, out_quads) vec4, of which quads from first_quad on belong to the
-// bound panels. Panels are (inputs + 1, 8) vec4.
+// bound panels. Panels are (panel_rows, 8) vec4.
 // An invocation computes one quad of outputs for 4 QUADS inputs. The inputs of LANES images are loaded
 // once a subgroup, each lane another image, and broadcast from a constant lane below LANES.
 // Grid: ceil(in_quads / QUADS) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
 // The includer gives `finish`, which takes the place of a quad in the panels, its gradient, and whether it
 // is of biases.
+//@ include "common/panel_rows.wgsl"
+
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -59,7 +61,7 @@ fn main(
     if wanted != quad {
         return;
     }
-    let base = quad / 8u * (inputs + 1u) * 8u + quad % 8u;
+    let base = quad / 8u * panel_rows(d.in_quads) * 8u + quad % 8u;
     //@ for q in range(QUADS)
     if first + ${q}u < d.in_quads {
         //@ for e in range(4)

@@ -138,6 +138,7 @@ pub fn any_adapter() -> AdapterFacts {
         timestamps: true,
         f16: true,
         texels: false,
+        blocks: false,
         max_tensors: 1 << 31,
     }
 }

@@ -74,12 +74,18 @@ pub struct AdapterFacts {
     /// True if tensors lie in textures: a software rasterizer loads from them in a quarter of the
     /// time that a storage buffer takes.
     pub texels: bool,
+    /// True if weights that each step rewrites lie in [`Order::Blocks`](super::Order::Blocks), where a
+    /// render pass adds to them.
+    pub blocks: bool,
     /// Bytes of tensors that one piece of device memory may hold: a buffer, or a texture.
     pub max_tensors: u64,
 }
 
 /// Lets shaders read and write the same texture of four floats a texel.
 pub(super) const TEXELS: wgpu::Features = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
+
+/// Lets a render pass add to such a texture.
+pub(super) const BLOCKS: wgpu::Features = wgpu::Features::FLOAT32_BLENDABLE;
 
 impl AdapterFacts {
     pub(super) fn of(index: usize, adapter: &wgpu::Adapter) -> Self {
@@ -88,6 +94,12 @@ impl AdapterFacts {
         let texels = kind_of(&info) == AdapterKind::Software
             && features.contains(TEXELS)
             && format.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_WRITE);
+        let attachment_bytes = texels::LAYERS * 16;
+        let blocks = texels
+            && features.contains(BLOCKS | wgpu::Features::SUBGROUP)
+            && format.contains(wgpu::TextureFormatFeatureFlags::BLENDABLE)
+            && limits.max_color_attachments >= texels::LAYERS
+            && limits.max_color_attachment_bytes_per_sample >= attachment_bytes;
         let most_texels = Texels::most(limits.max_texture_dimension_2d);
         let driver = [info.driver.as_str(), info.driver_info.as_str()]
             .into_iter()
@@ -113,6 +125,7 @@ impl AdapterFacts {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             f16: features.contains(wgpu::Features::SHADER_F16),
             texels,
+            blocks,
             max_tensors: if texels { most_texels } else { limits.max_buffer_size },
             name: info.name,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use super::texels::Texels;
+use super::texels::{BLOCK_BYTES, Order, Texels};
 use super::{Gpu, GpuError};
 
 /// Device memory of 4-byte elements, readable and writable by shaders and copies.
@@ -66,7 +66,23 @@ impl BufferRange {
         }
     }
 
-    /// Records a copy of the range, which is in a storage buffer, to the start of `to`.
+    /// Where texels of the range lie, `None` of a storage buffer.
+    pub fn order(&self) -> Option<Order> {
+        match &*self.buffer.memory {
+            Memory::Bytes(_) => None,
+            Memory::Texels(texels) => Some(texels.order),
+        }
+    }
+
+    /// Bytes that a copy of the range to the host takes, see [`BufferRange::copy_to`].
+    pub(super) fn staged(&self) -> u64 {
+        match &*self.buffer.memory {
+            Memory::Bytes(_) => self.size,
+            Memory::Texels(texels) => texels.staged(self.offset, self.size),
+        }
+    }
+
+    /// Records a copy of the range, which is in a storage buffer, to the start of `to`, which is in another.
     pub(crate) fn copy_over(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -77,19 +93,16 @@ impl BufferRange {
         if self.size > to.size {
             return refused(format!("{} bytes into a range of {}", self.size, to.size));
         }
-        match (&*self.buffer.memory, &*to.buffer.memory) {
-            (Memory::Bytes(from), Memory::Bytes(target)) => {
-                encoder.copy_buffer_to_buffer(from, self.offset, target, to.offset, self.size);
-            }
-            (Memory::Bytes(from), Memory::Texels(target)) => {
-                target.copy_from(encoder, (from, self.offset), to.offset, self.size);
-            }
-            (Memory::Texels(_), _) => return refused("texels are no buffer".to_owned()),
-        }
+        let (Memory::Bytes(from), Memory::Bytes(target)) = (&*self.buffer.memory, &*to.buffer.memory)
+        else {
+            return refused("texels are no buffer".to_owned());
+        };
+        encoder.copy_buffer_to_buffer(from, self.offset, target, to.offset, self.size);
         Ok(())
     }
 
-    /// Records a copy of the range to the start of `staging`.
+    /// Records a copy of the range to the start of `staging`: of as many bytes as [`BufferRange::staged`]
+    /// says, which are those of the range where it is not in blocks.
     pub(super) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, staging: &wgpu::Buffer) {
         match &*self.buffer.memory {
             Memory::Bytes(buffer) => {
@@ -103,6 +116,7 @@ impl BufferRange {
 /// A copy of device memory on its way to the host.
 #[derive(Debug)]
 pub struct Readback {
+    range: BufferRange,
     staging: wgpu::Buffer,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
@@ -123,11 +137,27 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::OutOfMemory`] or [`GpuError::Refused`].
     pub fn tensors(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
-        if !self.facts.texels {
-            return self.buffer(label, bytes);
+        match self.facts.texels {
+            true => self.texels(label, bytes, Order::Rows),
+            false => self.buffer(label, bytes),
         }
+    }
+
+    /// Makes memory as [`Gpu::tensors`] does, in [`Order::Blocks`] where
+    /// [`AdapterFacts::blocks`](super::AdapterFacts::blocks) says so.
+    ///
+    /// # Errors
+    /// As [`Gpu::tensors`].
+    pub fn blocks(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
+        match self.facts.blocks {
+            true => self.texels(label, bytes, Order::Blocks),
+            false => self.tensors(label, bytes),
+        }
+    }
+
+    fn texels(&self, label: &str, bytes: u64, order: Order) -> Result<Buffer, GpuError> {
         let size = bytes.next_multiple_of(16).max(16);
-        let texels = self.scoped(label, size, || Texels::new(&self.device, label, size))?;
+        let texels = self.scoped(label, size, || Texels::new(&self.device, label, size, order))?;
         Ok(Buffer { memory: Arc::new(Memory::Texels(texels)) })
     }
 
@@ -176,6 +206,10 @@ impl Gpu {
             let message = format!("{} bytes into a range of {}", bytes.len(), range.size);
             return Err(self.refused("writing a buffer", message));
         }
+        if range.order() == Some(Order::Blocks) && !range.offset.is_multiple_of(BLOCK_BYTES) {
+            let message = format!("from {} on, where no block begins", range.offset);
+            return Err(self.refused("writing texels", message));
+        }
         match &*range.buffer.memory {
             Memory::Bytes(buffer) => self.queue.write_buffer(buffer, range.offset, bytes),
             Memory::Texels(texels) => texels.write(&self.queue, range.offset, bytes),
@@ -183,11 +217,11 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies the start of `from`, in a storage buffer, to `to`, in another buffer or in texels, after all
-    /// that was submitted before: as many bytes as both have.
+    /// Copies the start of `from`, in a storage buffer, to `to`, in another, after all that was submitted
+    /// before: as many bytes as both have.
     ///
     /// # Errors
-    /// [`GpuError::Refused`] if `from` is in texels, others if the device has reported a fault.
+    /// [`GpuError::Refused`] if one is in texels, others if the device has reported a fault.
     pub fn copy(&self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         from.part(0, from.size.min(to.size)).copy_over(&mut encoder, to, self)?;
@@ -202,12 +236,12 @@ impl Gpu {
     pub fn start_read(&self, range: &BufferRange) -> Result<Readback, GpuError> {
         let descriptor = wgpu::BufferDescriptor {
             label: Some("readback"),
-            size: range.size,
+            size: range.staged(),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         };
         let staging =
-            self.scoped("readback", range.size, || self.device.create_buffer(&descriptor))?;
+            self.scoped("readback", range.staged(), || self.device.create_buffer(&descriptor))?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         range.copy_to(&mut encoder, &staging);
         self.queue.submit([encoder.finish()]);
@@ -216,7 +250,7 @@ impl Gpu {
             // The receiver is gone only when the reader gave up; then there is nobody to tell.
             let _ = send.send(result);
         });
-        Ok(Readback { staging, mapped })
+        Ok(Readback { range: range.clone(), staging, mapped })
     }
 
     /// Copies `range` to the host and waits for it.
@@ -267,6 +301,12 @@ impl Gpu {
         result.map_err(|error| refused(error.to_string()))?;
         let view = readback.staging.slice(..).get_mapped_range();
         let view = view.map_err(|error| refused(error.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        let range = &readback.range;
+        Ok(match &*range.buffer.memory {
+            Memory::Bytes(_) => bytemuck::pod_collect_to_vec(&view),
+            Memory::Texels(texels) => {
+                bytemuck::pod_collect_to_vec(&texels.in_order(&view, range.offset, range.size))
+            }
+        })
     }
 }

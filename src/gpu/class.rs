@@ -69,6 +69,7 @@ impl AdapterFacts {
             timestamps: true,
             f16: true,
             texels: software,
+            blocks: software,
             max_tensors: 1 << 30,
         }
     }

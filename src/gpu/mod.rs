@@ -17,7 +17,8 @@ pub use buffer::{Buffer, BufferRange, Readback};
 pub use class::AdapterClass;
 pub use error::GpuError;
 pub use ring::ReadRing;
-pub(crate) use texels::{FORMAT as TEXEL_FORMAT, WIDTH as TEXEL_COLUMNS};
+pub use texels::{BLOCK_BYTES, Order};
+pub(crate) use texels::{FORMAT as TEXEL_FORMAT, LAYERS as TEXEL_LAYERS, Texels};
 pub use timing::{Clock, Span, Timestamps};
 
 /// How a [`Gpu`] is opened.
@@ -65,6 +66,9 @@ impl Gpu {
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         if facts.texels {
             useful |= adapter::TEXELS;
+        }
+        if facts.blocks {
+            useful |= adapter::BLOCKS;
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("vgg-wgpu"),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{BufferRange, Gpu, GpuError};
+use super::{BufferRange, Gpu, GpuError, Order};
 
 /// Copies of device memory on their way to the host, oldest first, through staging buffers that are
 /// made once.
@@ -12,6 +12,7 @@ use super::{BufferRange, Gpu, GpuError};
 /// the device by the ring's capacity and never leaves it without work.
 #[derive(Debug)]
 pub struct ReadRing {
+    bytes: u64,
     idle: Vec<wgpu::Buffer>,
     pending: VecDeque<Pending>,
 }
@@ -33,7 +34,7 @@ impl ReadRing {
         let usage = Usage::MAP_READ | Usage::COPY_DST;
         let make = |_| gpu.make_raw("readback", bytes, usage);
         let idle = (0..capacity.max(1)).map(make).collect::<Result<_, GpuError>>()?;
-        Ok(Self { idle, pending: VecDeque::new() })
+        Ok(Self { bytes, idle, pending: VecDeque::new() })
     }
 
     /// True if nothing can be pushed before something is popped.
@@ -45,12 +46,17 @@ impl ReadRing {
     /// ring is full, and returns what it popped.
     ///
     /// # Errors
-    /// [`GpuError`] if the device has reported a fault.
+    /// [`GpuError::Refused`] of a range that takes more bytes, or is in blocks; others if the device has
+    /// reported a fault.
     pub fn push<T: bytemuck::Pod>(
         &mut self,
         gpu: &Gpu,
         range: &BufferRange,
     ) -> Result<Option<Vec<T>>, GpuError> {
+        if range.size > self.bytes || range.order() == Some(Order::Blocks) {
+            let message = format!("{} bytes through a ring of {}", range.size, self.bytes);
+            return Err(gpu.refused("reading results", message));
+        }
         let popped = if self.is_full() { self.pop(gpu)? } else { None };
         let Some(staging) = self.idle.pop() else { return Ok(popped) };
         let mut encoder = gpu.device.create_command_encoder(&Default::default());

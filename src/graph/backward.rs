@@ -97,8 +97,8 @@ impl Lowering<'_> {
                     let home = Home::Moment(parameter, moment);
                     tensors.push(self.tensor(format!("{name} moment"), slice.weights(), home));
                 }
-                let decay_all = !self.setting.optimizer.spares_biases();
-                self.node(name, DenseBackwardUpdate { slice, form, decay_all }, &tensors);
+                let decay = self.setting.optimizer.decay();
+                self.node(name, DenseBackwardUpdate { slice, form, decay }, &tensors);
             } else {
                 let grad = self.gradient_of(name, parameter, slice.weights());
                 self.node(name, DenseBackwardWeights { slice }, &[saved.input, dy, grad]);

@@ -122,7 +122,14 @@ impl Network {
             };
             places.buffers.iter().zip(with).map(buffer).collect::<Result<Vec<_>, _>>()
         };
-        let weights = all("parameters", &places.buffers)?;
+        // What is updated in place, for a render pass.
+        let in_place = plan::buffers_of(&parameters, &places, |p| p.trained && !p.gradient);
+        let of_weights = |(&size, in_place)| match options.train && in_place {
+            true => Ok(gpu.blocks("parameters", size)?),
+            false => Ok(gpu.tensors("parameters", size)?),
+        };
+        let weights = places.buffers.iter().zip(in_place).map(of_weights);
+        let weights = weights.collect::<Result<Vec<_>, GraphError>>()?;
         let gradients = like_weights("gradients", options.train, |p| p.gradient)?;
         let moments = if options.train { options.optimizer.form().moments() } else { 0 };
         let moments = (0..moments).map(|_| like_weights("moments", true, |p| p.trained));

@@ -2,7 +2,7 @@
 
 use super::{Architecture, Layer};
 use crate::ops::{self, Slice};
-use crate::shape::{Layout, PANEL};
+use crate::shape::{Layout, PANEL, panel_rows};
 
 /// A layer's trained values, or a slice of them that fits a binding.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,7 @@ pub fn statistics(network: &Architecture) -> Vec<Parameter> {
 /// Cuts a dense layer into slices of whole panels, as even as possible.
 pub(super) fn slices(inputs: usize, outputs: usize, max_binding: u64) -> Vec<Slice> {
     let panels = outputs.div_ceil(PANEL);
-    let panel_bytes = ((inputs + 1) * PANEL * 4) as u64;
+    let panel_bytes = (panel_rows(inputs) * PANEL * 4) as u64;
     let at_most = ((max_binding / panel_bytes) as usize).clamp(1, panels);
     let each = panels.div_ceil(panels.div_ceil(at_most)) * PANEL;
     let firsts = (0..outputs).step_by(each);

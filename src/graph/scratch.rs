@@ -1,8 +1,8 @@
 //! Memory to time kernels in that belong to no network.
 
-use crate::gpu::{BufferRange, Gpu, GpuError};
+use crate::gpu::{BLOCK_BYTES, BufferRange, Gpu, GpuError};
 use crate::kernel::{Access, Binding, Kernels, Recorder, Step};
-use crate::ops::{Op, ProbeUniform, choose};
+use crate::ops::{Op, ProbeUniform, Storage, choose};
 use crate::shape::Layout;
 
 use super::GraphError;
@@ -17,22 +17,29 @@ pub(super) struct Scratch {
     read: BufferRange,
     written: BufferRange,
     words: BufferRange,
+    /// What is read, and written, in blocks.
+    blocks: [BufferRange; 2],
+    storage: Storage,
     align: u64,
 }
 
-/// Bytes that an operation reads and writes of tensors, and has of words.
+/// Bytes that an operation reads and writes of tensors, has of words, and reads and writes in blocks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sizes {
     read: u64,
     written: u64,
     words: u64,
+    blocks: [u64; 2],
 }
 
 impl Sizes {
     /// Adds a binding and returns its place.
-    fn add(&mut self, binding: &Binding, images: usize, align: u64) -> u64 {
+    fn add(&mut self, binding: &Binding, images: usize, storage: Storage, align: u64) -> u64 {
         let part = match binding.access {
             _ if !binding.is_quads() => &mut self.words,
+            access if storage.has_in_blocks(binding) => {
+                &mut self.blocks[usize::from(access != Access::Read)]
+            }
             Access::Read => &mut self.read,
             Access::Write | Access::Update => &mut self.written,
         };
@@ -49,10 +56,11 @@ impl Scratch {
         let mut sizes = Sizes::default();
         let mut binding = 0;
         for one in op.bindings() {
-            sizes.add(&one, images, alignment(gpu));
+            sizes.add(&one, images, Storage::of(facts), alignment(gpu));
             binding = one.layout.bytes(images).max(binding);
         }
-        let piece = sizes.read.max(sizes.written);
+        let [read, written] = sizes.blocks;
+        let piece = sizes.read.max(sizes.written).max(read).max(written);
         let limits = [(binding, facts.max_binding), (piece, facts.max_tensors)];
         let exceeded = limits.into_iter().find(|(bytes, limit)| bytes > limit);
         exceeded
@@ -69,16 +77,19 @@ impl Scratch {
         images: usize,
     ) -> Result<Self, GraphError> {
         let gpu = kernels.gpu();
-        let align = alignment(gpu);
+        let (align, storage) = (alignment(gpu), Storage::of(gpu.facts()));
         let mut most = Sizes::default();
         for op in ops {
             let mut sizes = Sizes::default();
             for binding in op.bindings() {
-                sizes.add(&binding, images, align);
+                sizes.add(&binding, images, storage, align);
             }
             most.read = most.read.max(sizes.read);
             most.written = most.written.max(sizes.written);
             most.words = most.words.max(sizes.words);
+            for (most, size) in most.blocks.iter_mut().zip(sizes.blocks) {
+                *most = size.max(*most);
+            }
         }
         let words = gpu.buffer("words to tune with", most.words)?.whole();
         let tensors =
@@ -92,7 +103,9 @@ impl Scratch {
             }
             false => (tensors(most.read)?, tensors(most.written)?),
         };
-        let scratch = Self { read, written, words, align };
+        let blocks = |bytes| Ok::<_, GpuError>(gpu.blocks("panels to tune with", bytes)?.whole());
+        let blocks = [blocks(most.blocks[0])?, blocks(most.blocks[1])?];
+        let scratch = Self { read, written, words, blocks, storage, align };
         scratch.fill(kernels)?;
         Ok(scratch)
     }
@@ -101,10 +114,13 @@ impl Scratch {
     pub(super) fn buffers(&self, op: &dyn Op, images: usize) -> Vec<BufferRange> {
         let mut sizes = Sizes::default();
         let range = |binding: &Binding| {
-            let place = sizes.add(binding, images, self.align);
+            let place = sizes.add(binding, images, self.storage, self.align);
             let bytes = binding.layout.bytes(images);
             match binding.access {
                 _ if !binding.is_quads() => self.words.part(place, bytes),
+                access if self.storage.has_in_blocks(binding) => {
+                    self.blocks[usize::from(access != Access::Read)].part(place, bytes)
+                }
                 Access::Read => self.read.part(place, bytes),
                 Access::Write | Access::Update => self.written.part(place, bytes),
             }
@@ -116,12 +132,17 @@ impl Scratch {
         let most = FILLED.min(kernels.gpu().facts().max_binding) / self.align * self.align;
         let mut recorder = Recorder::new(kernels);
         let step = recorder.step(&Step::default())?;
-        for (seed, offset) in (0..).zip((0..self.read.size).step_by(most as usize)) {
-            let bytes = most.min(self.read.size - offset);
+        let parts = |of: &BufferRange| {
+            let (whole, size) = (of.clone(), of.size);
+            let part = move |offset| whole.part(offset, most.min(size - offset));
+            (0..size).step_by(most as usize).map(part)
+        };
+        let all = parts(&self.read).chain(parts(&self.blocks[0]));
+        for (seed, part) in (0..).zip(all) {
+            let bytes = part.size;
             let layout = Layout::Flat(bytes as usize / 4);
             let op = ProbeUniform { layout, bound: 1.0, seed };
             let variant = choose(&op, kernels.gpu().facts(), &[])?;
-            let part = self.read.part(offset, bytes);
             let launch = kernels.launch(&variant, &op.bindings(), &[part])?;
             recorder.launch(&launch, step, 1, 0);
         }
@@ -132,5 +153,5 @@ impl Scratch {
 
 /// What places are multiples of: whole quads, and what a binding's offset has to be.
 fn alignment(gpu: &Gpu) -> u64 {
-    gpu.facts().storage_alignment.max(16)
+    gpu.facts().storage_alignment.max(if gpu.facts().blocks { BLOCK_BYTES } else { 16 })
 }

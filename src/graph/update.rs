@@ -6,7 +6,7 @@ use super::plan::{self, Arena};
 use super::program::Bound;
 use super::{GraphError, Network};
 use crate::gpu::{AdapterFacts, BufferRange};
-use crate::ops::{ClipFactor, Decayed, SQUARE_SLOTS, SquareSums, Update};
+use crate::ops::{ClipFactor, Decay, Decayed, SQUARE_SLOTS, SquareSums, Update};
 
 /// Bytes of the sums of squares of a range of gradients.
 const SUMS_BYTES: u64 = SQUARE_SLOTS as u64 * 16;
@@ -101,9 +101,9 @@ impl Network {
     pub(super) fn bind_updates(&self) -> Result<Vec<Bound>, GraphError> {
         let optimizer = &self.options.optimizer;
         let mut launches = self.bind_clip()?;
-        let ranges = match optimizer.spares_biases() {
-            true => parameter_ranges(&self.parameters, &self.places),
-            false => gradient_ranges(&self.parameters, &self.places, self.gpu().facts()),
+        let ranges = match optimizer.decay() {
+            Decay::Weights => parameter_ranges(&self.parameters, &self.places),
+            Decay::None | Decay::All => gradient_ranges(&self.parameters, &self.places, self.gpu().facts()),
         };
         for range in ranges.into_iter().filter(|_| self.options.train) {
             let Range { buffer, offset, bytes, decayed } = range;

@@ -12,7 +12,7 @@ use std::thread;
 
 use super::launch::{Home, Missing};
 use super::{KernelError, Kernels};
-use crate::gpu::{Buffer, BufferRange, Gpu, GpuError};
+use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Order};
 
 /// The most queues: each takes the memory of a device and of a compiler.
 const MOST_QUEUES: usize = 8;
@@ -55,9 +55,10 @@ fn scratch(gpu: &Gpu, homes: &[Home]) -> Result<Vec<BufferRange>, GpuError> {
     for home in homes {
         made.push(match home {
             Home::Buffer => gpu.buffer("scratch", BYTES)?,
-            Home::Texels(first) => match made.get(*first as usize) {
-                Some(shared) => shared.clone(),
-                None => gpu.tensors("scratch", BYTES)?,
+            Home::Texels { first, order } => match (made.get(*first as usize), order) {
+                (Some(shared), _) => shared.clone(),
+                (None, Order::Rows) => gpu.tensors("scratch", BYTES)?,
+                (None, Order::Blocks) => gpu.blocks("scratch", BYTES)?,
             },
         });
     }

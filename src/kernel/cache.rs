@@ -120,6 +120,7 @@ mod tests {
             constants: vec![("VALUE", value)],
             dims: Vec::new(),
             grid: Grid::fixed(1),
+            target: None,
             proven: false,
             supported: Ok(()),
         }

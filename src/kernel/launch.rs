@@ -9,8 +9,10 @@ use std::thread;
 
 use super::cache::Shader;
 use super::source::Recipe;
-use super::{Binding, Dim, KernelError, Step, Variant, ahead, cache};
-use crate::gpu::{Buffer, BufferRange, Gpu, GpuError, Memory, TEXEL_FORMAT};
+use super::{Access, Binding, Dim, Grid, KernelError, Step, Variant, ahead, cache};
+use crate::gpu::{
+    Buffer, BufferRange, Gpu, GpuError, Memory, Order, TEXEL_FORMAT, TEXEL_LAYERS, Texels,
+};
 
 /// Micro-batches whose [`Step`]s are on the device at once.
 pub(super) const STEP_SLOTS: u64 = 64;
@@ -36,9 +38,34 @@ struct Pipelines {
 
 #[derive(Debug)]
 struct Compiled {
-    pipeline: wgpu::ComputePipeline,
+    pipeline: Pipeline,
     tensors: wgpu::BindGroupLayout,
     scalars: wgpu::BindGroupLayout,
+}
+
+/// A compiled variant.
+#[derive(Debug, Clone)]
+enum Pipeline {
+    Compute(wgpu::ComputePipeline),
+    Render(wgpu::RenderPipeline),
+}
+
+/// How a launch runs.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// As a compute shader over a grid.
+    Dispatch(wgpu::ComputePipeline, Grid),
+    /// As a render pass.
+    Draw(Draw),
+}
+
+/// A render pass over a tensor in blocks.
+#[derive(Debug)]
+pub(super) struct Draw {
+    pipeline: wgpu::RenderPipeline,
+    target: Buffer,
+    /// Where the tensor lies in each layer: column, row, columns, rows.
+    scissors: Vec<[u32; 4]>,
 }
 
 /// A kernel bound to its buffers, ready to be recorded any number of times.
@@ -46,10 +73,66 @@ struct Compiled {
 pub struct Launch {
     /// The variant that runs.
     pub variant: &'static str,
-    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) work: Work,
     pub(super) tensors: wgpu::BindGroup,
     pub(super) scalars: wgpu::BindGroup,
-    pub(super) grid: super::Grid,
+}
+
+impl Launch {
+    /// Records the dispatch of `pipeline` over `columns` by `rows` workgroups, with the step at `step`.
+    pub(super) fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        pipeline: &wgpu::ComputePipeline,
+        (columns, rows): (u32, u32),
+        step: u32,
+    ) {
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, &self.tensors, &[]);
+        pass.set_bind_group(1, &self.scalars, &[step]);
+        pass.dispatch_workgroups(columns, rows, 1);
+    }
+
+    /// Records a render pass of `draw` within `scissors`, with the step at `step`.
+    pub(super) fn draw(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        draw: &Draw,
+        scissors: &[[u32; 4]],
+        step: u32,
+        timestamp_writes: Option<wgpu::RenderPassTimestampWrites<'_>>,
+    ) {
+        let layers = match &*draw.target.memory {
+            Memory::Texels(texels) => texels.layers.as_slice(),
+            Memory::Bytes(_) => &[],
+        };
+        let ops = wgpu::Operations { load: wgpu::LoadOp::Load, store: wgpu::StoreOp::Store };
+        let attachment = |view| {
+            let (depth_slice, resolve_target) = (None, None);
+            Some(wgpu::RenderPassColorAttachment { view, depth_slice, resolve_target, ops })
+        };
+        let attachments: Vec<_> = layers.iter().map(attachment).collect();
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: Some(self.variant),
+            color_attachments: &attachments,
+            timestamp_writes,
+            ..wgpu::RenderPassDescriptor::default()
+        });
+        pass.set_pipeline(&draw.pipeline);
+        pass.set_bind_group(0, &self.tensors, &[]);
+        pass.set_bind_group(1, &self.scalars, &[step]);
+        for &[x, y, columns, rows] in scissors {
+            pass.set_scissor_rect(x, y, columns, rows);
+            pass.draw(0..3, 0..1);
+        }
+    }
+}
+
+impl Draw {
+    /// The scissors of the whole tensor.
+    pub(super) fn scissors(&self) -> &[[u32; 4]] {
+        &self.scissors
+    }
 }
 
 impl Kernels {
@@ -87,6 +170,7 @@ impl Kernels {
             return Err(self.gpu.refused(variant.name, message).into());
         }
         let homes = homes(buffers);
+        let target = self.target(variant, bindings, buffers, &homes)?;
         let compiled = self.compile(variant, bindings, &homes)?;
         let gpu = &self.gpu;
         let mut dims: Vec<u32> = variant.dims.iter().map(|(_, dim)| word(*dim)).collect();
@@ -100,6 +184,7 @@ impl Kernels {
             .zip(buffers)
             .zip(&homes)
             .filter(|((binding, _), home)| home.is_bound_at(*binding))
+            .filter(|((binding, _), _)| !variant.renders(bindings, *binding))
             .map(|((binding, range), _)| wgpu::BindGroupEntry {
                 binding,
                 resource: range.binding(),
@@ -119,8 +204,39 @@ impl Kernels {
         let (tensors, scalars) = gpu.scoped(variant.name, 0, || {
             (group(&compiled.tensors, &entries), group(&compiled.scalars, &scalars))
         })?;
-        let pipeline = compiled.pipeline.clone();
-        Ok(Launch { variant: variant.name, pipeline, tensors, scalars, grid: variant.grid })
+        let work = match (compiled.pipeline.clone(), target) {
+            (Pipeline::Compute(pipeline), _) => Work::Dispatch(pipeline, variant.grid),
+            (Pipeline::Render(pipeline), target) => {
+                let scissors = target.map(|range| Texels::scissors(range.offset, range.size));
+                let target = target.map_or_else(|| uniform.clone(), |range| range.buffer.clone());
+                Work::Draw(Draw { pipeline, target, scissors: scissors.unwrap_or_default() })
+            }
+        };
+        Ok(Launch { variant: variant.name, work, tensors, scalars })
+    }
+
+    /// The range that a rendered variant writes: of blocks, in which nothing else is bound.
+    fn target<'a>(
+        &self,
+        variant: &Variant,
+        bindings: &[Binding],
+        buffers: &'a [BufferRange],
+        homes: &[Home],
+    ) -> Result<Option<&'a BufferRange>, GpuError> {
+        let Some(name) = variant.target else { return Ok(None) };
+        let place = bindings.iter().position(|binding| binding.name == name);
+        let range = place.and_then(|place| buffers.get(place));
+        let alone = place.is_some_and(|place| {
+            let home = homes[place];
+            homes.iter().enumerate().all(|(other, of)| other == place || *of != home)
+        });
+        match range {
+            Some(range) if alone && range.order() == Some(Order::Blocks) => Ok(Some(range)),
+            _ => {
+                let message = format!("{name} has to lie in blocks, apart from what is read");
+                Err(self.gpu.refused(variant.name, message))
+            }
+        }
     }
 
     /// Compiles those of `wanted` that are not compiled yet, on all cores.
@@ -174,16 +290,17 @@ impl Kernels {
         ahead::compile(&self.gpu, &pending.iter().collect::<Vec<_>>())
     }
 
-    /// Submits `launch` with no workgroups.
+    /// Submits `launch` with no workgroups, or no texels to render.
     pub(super) fn run_over_nothing(&self, launch: &Launch) -> Result<(), GpuError> {
         let descriptor = wgpu::CommandEncoderDescriptor::default();
         let mut encoder = self.gpu.device.create_command_encoder(&descriptor);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        pass.set_pipeline(&launch.pipeline);
-        pass.set_bind_group(0, &launch.tensors, &[]);
-        pass.set_bind_group(1, &launch.scalars, &[0]);
-        pass.dispatch_workgroups(0, 0, 0);
-        drop(pass);
+        match &launch.work {
+            Work::Dispatch(pipeline, _) => {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                launch.dispatch(&mut pass, pipeline, (0, 0), 0);
+            }
+            Work::Draw(draw) => launch.draw(&mut encoder, draw, &[[0; 4]], 0, None),
+        }
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check("compiling")
     }
@@ -218,11 +335,13 @@ impl Kernels {
 
     fn make(
         &self,
-        (key, variant, _, homes): &Missing<'_>,
+        (key, variant, bindings, homes): &Missing<'_>,
         recipe: &Recipe<'_>,
         shader: Shader,
     ) -> Result<Arc<Compiled>, KernelError> {
-        let made = self.gpu.scoped(variant.name, 0, || self.create(variant, shader, homes))?;
+        let made = self.gpu.scoped(variant.name, 0, || {
+            self.create(variant, bindings, shader, homes)
+        })?;
         let made = Arc::new(made);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         compiled.by_recipe.insert(recipe.id.clone(), Arc::clone(&made));
@@ -230,7 +349,13 @@ impl Kernels {
         Ok(made)
     }
 
-    fn create(&self, variant: &Variant, shader: Shader, homes: &[Home]) -> Compiled {
+    fn create(
+        &self,
+        variant: &Variant,
+        bindings: &[Binding],
+        shader: Shader,
+        homes: &[Home],
+    ) -> Compiled {
         let device = &self.gpu.device;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(variant.name),
@@ -249,17 +374,20 @@ impl Kernels {
         } else {
             device.create_shader_module(descriptor)
         };
-        let storage = wgpu::BufferBindingType::Storage { read_only: false };
+        let uses = if variant.target.is_some() { USES_OF_FRAGMENTS } else { USES_OF_COMPUTE };
+        let storage = wgpu::BufferBindingType::Storage { read_only: uses.only };
         let tensors: Vec<_> = (0..)
             .zip(homes)
             .filter(|(place, home)| home.is_bound_at(*place))
+            .filter(|(place, _)| !variant.renders(bindings, *place))
             .map(|(place, home)| match home {
-                Home::Buffer => entry(place, storage, false),
-                Home::Texels(_) => texels_entry(place),
+                Home::Buffer => entry(place, uses.stage, storage, false),
+                Home::Texels { order, .. } => texels_entry(place, uses, *order),
             })
             .collect();
         let uniform = wgpu::BufferBindingType::Uniform;
-        let scalars = [entry(0, uniform, true), entry(1, uniform, false)];
+        let scalars =
+            [entry(0, uses.stage, uniform, true), entry(1, uses.stage, uniform, false)];
         let group = |entries: &[wgpu::BindGroupLayoutEntry]| {
             let label = Some(variant.name);
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries })
@@ -270,18 +398,54 @@ impl Kernels {
             bind_group_layouts: &[Some(&tensors), Some(&scalars)],
             immediate_size: 0,
         });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(variant.name),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: self.gpu.all_checks(),
-                ..Default::default()
-            },
-            cache: None,
-        });
+        let compilation_options = wgpu::PipelineCompilationOptions {
+            // Every kernel writes workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: self.gpu.all_checks(),
+            ..Default::default()
+        };
+        let (label, layout, entry_point) = (Some(variant.name), Some(&layout), Some("main"));
+        let pipeline = match variant.target {
+            None => Pipeline::Compute(device.create_compute_pipeline(
+                &wgpu::ComputePipelineDescriptor {
+                    label,
+                    layout,
+                    module: &module,
+                    entry_point,
+                    compilation_options,
+                    cache: None,
+                },
+            )),
+            Some(target) => {
+                let adds = bindings.iter().any(|b| b.name == target && b.access == Access::Update);
+                let state = wgpu::ColorTargetState {
+                    format: TEXEL_FORMAT,
+                    blend: adds.then_some(wgpu::BlendState { color: ADD, alpha: ADD }),
+                    write_mask: wgpu::ColorWrites::ALL,
+                };
+                let targets = vec![Some(state); TEXEL_LAYERS as usize];
+                Pipeline::Render(device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                    label,
+                    layout,
+                    vertex: wgpu::VertexState {
+                        module: &module,
+                        entry_point: Some("corner"),
+                        compilation_options: compilation_options.clone(),
+                        buffers: &[],
+                    },
+                    fragment: Some(wgpu::FragmentState {
+                        module: &module,
+                        entry_point,
+                        compilation_options,
+                        targets: &targets,
+                    }),
+                    primitive: wgpu::PrimitiveState::default(),
+                    depth_stencil: None,
+                    multisample: wgpu::MultisampleState::default(),
+                    multiview_mask: None,
+                    cache: None,
+                }))
+            }
+        };
         Compiled { pipeline, tensors, scalars }
     }
 }
@@ -291,14 +455,22 @@ impl Kernels {
 pub enum Home {
     /// In a storage buffer.
     Buffer,
-    /// In a texture, bound once for all bindings that lie in it: at the place of the first of them.
-    Texels(u32),
+    /// In a texture, bound once for all bindings that lie in it.
+    Texels {
+        /// The first of these bindings, at whose place it is bound.
+        first: u32,
+        /// Where its texels lie.
+        order: Order,
+    },
 }
 
 impl Home {
     /// True if the binding at `place` has an entry of its own in the bind group.
     fn is_bound_at(self, place: u32) -> bool {
-        self == Self::Buffer || self == Self::Texels(place)
+        match self {
+            Self::Buffer => true,
+            Self::Texels { first, .. } => first == place,
+        }
     }
 }
 
@@ -306,22 +478,44 @@ fn homes(buffers: &[BufferRange]) -> Vec<Home> {
     let memory = |range: &BufferRange| Arc::as_ptr(&range.buffer.memory);
     let home = |range: &BufferRange| match &*range.buffer.memory {
         Memory::Bytes(_) => Home::Buffer,
-        Memory::Texels(_) => {
+        Memory::Texels(texels) => {
             let first = buffers.iter().position(|other| memory(other) == memory(range));
-            Home::Texels(first.unwrap_or(0) as u32)
+            Home::Texels { first: first.unwrap_or(0) as u32, order: texels.order }
         }
     };
     buffers.iter().map(home).collect()
 }
 
-fn texels_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
+/// What shaders of a kind do with their bindings.
+#[derive(Debug, Clone, Copy)]
+struct Uses {
+    stage: wgpu::ShaderStages,
+    /// True if they only read.
+    only: bool,
+}
+
+const USES_OF_COMPUTE: Uses = Uses { stage: wgpu::ShaderStages::COMPUTE, only: false };
+const USES_OF_FRAGMENTS: Uses = Uses { stage: wgpu::ShaderStages::FRAGMENT, only: true };
+
+/// What a fragment returns is added to what there is.
+const ADD: wgpu::BlendComponent = wgpu::BlendComponent {
+    src_factor: wgpu::BlendFactor::One,
+    dst_factor: wgpu::BlendFactor::One,
+    operation: wgpu::BlendOperation::Add,
+};
+
+fn texels_entry(binding: u32, uses: Uses, order: Order) -> wgpu::BindGroupLayoutEntry {
+    let access = match uses.only {
+        true => wgpu::StorageTextureAccess::ReadOnly,
+        false => wgpu::StorageTextureAccess::ReadWrite,
+    };
     wgpu::BindGroupLayoutEntry {
         binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
+        visibility: uses.stage,
         ty: wgpu::BindingType::StorageTexture {
-            access: wgpu::StorageTextureAccess::ReadWrite,
+            access,
             format: TEXEL_FORMAT,
-            view_dimension: wgpu::TextureViewDimension::D2,
+            view_dimension: order.dimension(),
         },
         count: None,
     }
@@ -381,14 +575,23 @@ fn word(dim: Dim) -> u32 {
 
 fn entry(
     binding: u32,
+    visibility: wgpu::ShaderStages,
     ty: wgpu::BufferBindingType,
     has_dynamic_offset: bool,
 ) -> wgpu::BindGroupLayoutEntry {
     wgpu::BindGroupLayoutEntry {
         binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
+        visibility,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
         count: None,
+    }
+}
+
+impl Variant {
+    /// True of the place of the binding that a rendered variant writes.
+    fn renders(&self, bindings: &[Binding], place: u32) -> bool {
+        let name = bindings.get(place as usize).map(|binding| binding.name);
+        self.target.is_some() && self.target == name
     }
 }
 

@@ -155,25 +155,45 @@ pub struct Variant {
     pub constants: Vec<(&'static str, u32)>,
     /// Shapes, given at run time.
     pub dims: Vec<(&'static str, Dim)>,
-    /// The dispatch grid.
+    /// The dispatch grid. A rendered variant has none: it runs for each texel of its target.
     pub grid: Grid,
+    /// For a rendered variant the binding that it writes, which has to lie in blocks
+    /// ([`crate::gpu::Order`]): what a fragment returns is added to what it updates, or takes the place of
+    /// what it writes. `None` of a compute shader.
+    pub target: Option<&'static str>,
     /// True if all indices are in range by construction, so that checks may be off.
     pub proven: bool,
     /// `Err` with the reason where the variant cannot run here.
     pub supported: Result<(), String>,
 }
 
-/// Builds a [`Variant`] whose template is the file of its name under `shaders/`.
+/// Builds a [`Variant`] of a compute shader whose template is the file of its name under `shaders/`.
 macro_rules! variant {
     ($name:literal, $($field:tt)*) => {
         $crate::kernel::Variant {
             name: $name,
             template: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            target: None,
             $($field)*
         }
     };
 }
 pub(crate) use variant;
+
+/// Builds a rendered [`Variant`], see [`Variant::target`], in the same way. All its indices have to be
+/// proven.
+macro_rules! rendered {
+    ($name:literal, $($field:tt)*) => {
+        $crate::kernel::Variant {
+            name: $name,
+            template: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            grid: $crate::kernel::Grid::fixed(0),
+            proven: true,
+            $($field)*
+        }
+    };
+}
+pub(crate) use rendered;
 
 /// Lanes that subgroup variants share values over, and the workgroup that holds whole subgroups.
 ///

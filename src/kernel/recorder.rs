@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::launch::STEP_SLOTS;
+use super::launch::{Draw, STEP_SLOTS, Work};
 use super::{Kernels, Launch, Step};
-use crate::gpu::{BufferRange, GpuError, Timestamps};
+use crate::gpu::{GpuError, Timestamps};
 
 /// Work of one submission after which the next begins, in FLOP: about a quarter of a second on a
 /// slow integrated GPU (100 GFLOP/s), far from the two seconds after which a watchdog resets it.
@@ -13,7 +13,8 @@ const SUBMIT_FLOP: u64 = 25_000_000_000;
 /// Collects launches into command buffers and submits them.
 ///
 /// All launches of a submission share one compute pass, unless they are timed on an adapter that
-/// writes timestamps at the ends of passes only: then each has a pass of its own.
+/// writes timestamps at the ends of passes only: then each has a pass of its own, as rendered ones always
+/// have.
 #[derive(Debug)]
 pub struct Recorder<'a> {
     kernels: &'a Kernels,
@@ -65,13 +66,29 @@ impl<'a> Recorder<'a> {
     /// Records `launch` over `images` images and `flop` floating-point operations, with the step at
     /// `step`.
     pub fn launch(&mut self, launch: &Launch, step: u32, images: u32, flop: u64) {
-        let groups = launch.grid.groups(u64::from(images));
-        if groups == 0 {
-            return;
+        match &launch.work {
+            Work::Dispatch(pipeline, grid) => {
+                let groups = grid.groups(u64::from(images));
+                if groups == 0 {
+                    return;
+                }
+                let widest = u64::from(self.kernels.gpu.facts().max_workgroups);
+                let rows = groups.div_ceil(widest);
+                let columns = groups.div_ceil(rows);
+                self.dispatch(launch, pipeline, (columns as u32, rows as u32), step);
+            }
+            Work::Draw(draw) => self.draw(launch, draw, step),
         }
-        let widest = u64::from(self.kernels.gpu.facts().max_workgroups);
-        let rows = groups.div_ceil(widest);
-        let columns = groups.div_ceil(rows);
+        self.flop += flop;
+    }
+
+    fn dispatch(
+        &mut self,
+        launch: &Launch,
+        pipeline: &wgpu::ComputePipeline,
+        groups: (u32, u32),
+        step: u32,
+    ) {
         let timed = self.next_timed();
         // Within a pass where the adapter allows it, else at the ends of a pass for this launch alone.
         let inside = timed.filter(|(timestamps, _)| timestamps.inside_passes);
@@ -81,28 +98,30 @@ impl<'a> Recorder<'a> {
         if let Some((set, first)) = queries {
             pass.write_timestamp(set, first);
         }
-        pass.set_pipeline(&launch.pipeline);
-        pass.set_bind_group(0, &launch.tensors, &[]);
-        pass.set_bind_group(1, &launch.scalars, &[step]);
-        pass.dispatch_workgroups(columns as u32, rows as u32, 1);
+        launch.dispatch(pass, pipeline, groups, step);
         if let Some((set, first)) = queries {
             pass.write_timestamp(set, first + 1);
         }
-        self.flop += flop;
         if around.is_some() {
             self.pass = None;
         }
     }
 
-    /// Records a copy of `from`, in a storage buffer, to the start of `to`, in another buffer or in texels.
-    ///
-    /// # Errors
-    /// [`GpuError::Refused`] if `from` is in texels, or larger than `to`.
-    pub fn copy(&mut self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
+    /// Records a render pass of its own, timed at its ends.
+    fn draw(&mut self, launch: &Launch, draw: &Draw, step: u32) {
         self.pass = None;
-        let gpu = &self.kernels.gpu;
-        let create = || gpu.device.create_command_encoder(&Default::default());
-        from.copy_over(self.encoder.get_or_insert_with(create), to, gpu)
+        let queries = self.next_timed().and_then(|(timestamps, launch)| timestamps.queries(launch));
+        let timestamps = queries.map(|(query_set, first)| wgpu::RenderPassTimestampWrites {
+            query_set,
+            beginning_of_pass_write_index: Some(first),
+            end_of_pass_write_index: Some(first + 1),
+        });
+        launch.draw(self.encoder(), draw, draw.scissors(), step, timestamps);
+    }
+
+    fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        let device = &self.kernels.gpu.device;
+        self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
     }
 
     /// True if enough work is recorded for a submission of its own.

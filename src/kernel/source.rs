@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use sha2::{Digest as _, Sha256};
 
 use super::{Binding, Dim, Home, KernelError, Variant};
-use crate::gpu::TEXEL_COLUMNS;
+use crate::gpu::{BLOCK_BYTES, Order};
 
 /// Files that shaders include by name.
 const COMMON: &[(&str, &str)] = &[
@@ -39,6 +39,9 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/dense_weights_shuffle.wgsl"),
     ),
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
+    ("common/uniform.wgsl", include_str!("../../shaders/common/uniform.wgsl")),
+    ("common/render.wgsl", include_str!("../../shaders/common/render.wgsl")),
+    ("common/panel_rows.wgsl", include_str!("../../shaders/common/panel_rows.wgsl")),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),
     ("common/unpooled.wgsl", include_str!("../../shaders/common/unpooled.wgsl")),
     ("common/slots.wgsl", include_str!("../../shaders/common/slots.wgsl")),
@@ -195,47 +198,65 @@ fn declarations(variant: &Variant, bindings: &[Binding], homes: &[Home]) -> Stri
         };
         line(format_args!("    {name}: {ty},"));
     }
+    let is_target = |name: &str| variant.target == Some(name);
     for (place, Binding { name, .. }) in bindings.iter().enumerate() {
-        if home(place) != Home::Buffer {
+        if home(place) != Home::Buffer || is_target(name) {
             line(format_args!("    {name}_texels: u32, // the first texel of {name}"));
         }
     }
     line(format_args!("}}\n@group(1) @binding(1) var<uniform> dims: Dims;"));
-    for (place, Binding { name, ty, layout, .. }) in bindings.iter().enumerate() {
+    // One arena holds inputs and outputs, and a buffer bound twice in a dispatch must be bound with one
+    // usage; so all are read_write. What is rendered is no binding, and all others are only read.
+    let access = if variant.target.is_some() { "read" } else { "read_write" };
+    let bound = || bindings.iter().enumerate().filter(|(_, binding)| !is_target(binding.name));
+    for (place, Binding { name, ty, layout, .. }) in bound() {
         match home(place) {
-            // One arena holds inputs and outputs, and a buffer bound twice in a dispatch must be
-            // bound with one usage; so all are read_write.
             Home::Buffer => line(format_args!(
-                "@group(0) @binding({place}) var<storage, read_write> {name}: {ty}; // {layout}"
+                "@group(0) @binding({place}) var<storage, {access}> {name}: {ty}; // {layout}"
             )),
-            Home::Texels(first) if first as usize == place => line(format_args!(
-                "@group(0) @binding({place}) var texels_{place}: \
-                 texture_storage_2d<rgba32float, read_write>;"
+            Home::Texels { first, order } if first as usize == place => line(format_args!(
+                "@group(0) @binding({place}) var texels_{place}: {}<rgba32float, {access}>;",
+                order.wgsl_type(),
             )),
-            Home::Texels(_) => {}
+            Home::Texels { .. } => {}
         }
     }
-    for (place, binding) in bindings.iter().enumerate().filter(|(_, b)| b.is_quads()) {
+    for (place, binding) in bound().filter(|(_, b)| b.is_quads()) {
         let name = binding.name;
         match home(place) {
-            Home::Buffer => line(format_args!(
-                "fn load_{name}(i: u32) -> vec4<f32> {{ return {name}[i]; }}\n\
-                 fn store_{name}(i: u32, value: vec4<f32>) {{ {name}[i] = value; }}"
-            )),
-            Home::Texels(first) => {
-                let (mask, shift) = (TEXEL_COLUMNS - 1, TEXEL_COLUMNS.trailing_zeros());
-                let at = format!("vec2<u32>(at & {mask}u, at >> {shift}u)");
+            Home::Buffer => {
+                line(format_args!("fn load_{name}(i: u32) -> vec4<f32> {{ return {name}[i]; }}"));
+                if variant.target.is_none() {
+                    line(format_args!(
+                        "fn store_{name}(i: u32, value: vec4<f32>) {{ {name}[i] = value; }}"
+                    ));
+                }
+            }
+            Home::Texels { first, order } => {
+                let at = order.place();
                 line(format_args!(
                     "fn load_{name}(i: u32) -> vec4<f32> {{ // {}\n    \
                          let at = dims.{name}_texels + i;\n    \
-                         return textureLoad(texels_{first}, {at});\n}}\n\
-                     fn store_{name}(i: u32, value: vec4<f32>) {{\n    \
-                         let at = dims.{name}_texels + i;\n    \
-                         textureStore(texels_{first}, {at}, value);\n}}",
+                         return textureLoad(texels_{first}, {at});\n}}",
                     binding.layout
                 ));
+                if variant.target.is_none() {
+                    line(format_args!(
+                        "fn store_{name}(i: u32, value: vec4<f32>) {{\n    \
+                             let at = dims.{name}_texels + i;\n    \
+                             textureStore(texels_{first}, {at}, value);\n}}"
+                    ));
+                }
             }
         }
+    }
+    if let Some(target) = variant.target {
+        let (block, texels) = (Order::block_of("position"), BLOCK_BYTES / 16);
+        line(format_args!(
+            "// The block of {target} that a fragment belongs to, counted from its first.\n\
+             fn block_of(position: vec4<f32>) -> u32 {{\n    \
+                 return {block} - dims.{target}_texels / {texels}u;\n}}"
+        ));
     }
     wgsl
 }
@@ -253,6 +274,7 @@ mod tests {
             constants: vec![("TILE", 4)],
             dims: Vec::new(),
             grid: Grid::fixed(1),
+            target: None,
             proven: false,
             supported: Ok(()),
         };

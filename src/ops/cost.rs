@@ -68,6 +68,8 @@ const SHARES: &[(&str, [f64; 4])] = &[
     ("dense_backward_data_tiled", [0.005, 0.47, 0.47, 0.47]),
     ("dense_backward_weights_shuffle", [0.3, 0.20, 0.20, 0.20]),
     ("dense_backward_weights_tiled", [0.005, 0.47, 0.47, 0.47]),
+    ("dense_backward_update_shuffle", [0.3, 0.20, 0.20, 0.20]),
+    ("dense_backward_update_rendered", [0.4, 0.0, 0.0, 0.0]),
 ];
 
 /// The share of `variant` on a class, where it has one.

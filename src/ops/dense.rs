@@ -7,7 +7,7 @@ use super::tiles::DenseTile;
 use super::{Data, Dropout, Op, rounding};
 use crate::gpu::AdapterFacts;
 use crate::kernel::{Access, Binding, Dim, Grid, Lanes, Step, Variant, variant};
-use crate::shape::{Layout, PANEL, padded};
+use crate::shape::{Layout, PANEL, padded, panel_rows};
 
 /// Which outputs of a dense layer an operation works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct DenseBackwardData {
     pub images: usize,
 }
 
-/// `grad = x^T * dy` for a slice of the outputs, the bias's gradient in each panel's last row.
+/// `grad = x^T * dy` for a slice of the outputs, the bias's gradient in the row after.
 #[derive(Debug, Clone, Copy)]
 pub struct DenseBackwardWeights {
     /// The outputs whose weights get gradients.
@@ -94,7 +94,7 @@ impl Slice {
 
     /// Index of weight `(input, output)` of the slice, the output counted from the slice's first.
     fn weight(&self, input: usize, output: usize) -> usize {
-        (output / PANEL * (self.inputs + 1) + input) * PANEL + output % PANEL
+        (output / PANEL * panel_rows(self.inputs) + input) * PANEL + output % PANEL
     }
 }
 
@@ -123,6 +123,23 @@ impl WeightsShuffle {
         let constants = vec![("QUADS", quads), ("LANES", lanes.shared), ("GROUP", lanes.group)];
         let grid = Grid::fixed(rows * blocks(slice.panels() * PANEL / 4, lanes.group));
         Self { constants, grid, supported }
+    }
+}
+
+/// What the variants need that render a gradient of weights.
+pub(super) struct WeightsRendered {
+    pub constants: Vec<(&'static str, u32)>,
+    pub supported: Result<(), String>,
+}
+
+impl WeightsRendered {
+    pub(super) fn of(facts: &AdapterFacts) -> Self {
+        let (lanes, supported) = Lanes::or_least(facts);
+        let supported = supported.and(match facts.blocks {
+            true => Ok(()),
+            false => Err("no render pass adds to weights on the adapter".to_owned()),
+        });
+        Self { constants: vec![("LANES", lanes.shared)], supported }
     }
 }
 

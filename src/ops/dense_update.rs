@@ -1,10 +1,10 @@
 //! The gradient of a dense layer's weights and their update in one operation.
 
-use super::dense::{WeightsShuffle, slices};
+use super::dense::{WeightsRendered, WeightsShuffle, slices};
 use super::update::{self, MOMENTS};
-use super::{Data, Decayed, DenseBackwardWeights, Form, Op, Slice, Update, rounding};
+use super::{Data, Decay, DenseBackwardWeights, Form, Op, Slice, Update, rounding};
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, Lanes, Step, Variant, variant};
+use crate::kernel::{Access, Binding, Lanes, Step, Variant, rendered, variant};
 use crate::shape::Layout;
 
 /// An optimiser's step of a slice of the outputs down the gradient `x^T * dy`: what
@@ -18,8 +18,8 @@ pub struct DenseBackwardUpdate {
     pub slice: Slice,
     /// The rule.
     pub form: Form,
-    /// True if weight decay falls on biases, too.
-    pub decay_all: bool,
+    /// What weight decay falls on.
+    pub decay: Decay,
 }
 
 impl DenseBackwardUpdate {
@@ -50,15 +50,28 @@ impl Op for DenseBackwardUpdate {
         let WeightsShuffle { mut constants, grid, supported } =
             WeightsShuffle::of(self.slice, facts);
         constants.extend(self.form.constants());
-        constants.push(("DECAY_ALL", u32::from(self.decay_all)));
-        vec![variant! {
+        constants.push(("DECAYS_WEIGHTS", u32::from(self.decay != Decay::None)));
+        constants.push(("DECAYS_BIASES", u32::from(self.decay == Decay::All)));
+        let mut variants = vec![variant! {
             "dense_backward_update_shuffle",
             constants,
             dims: self.slice.dims(None),
             grid,
             proven: true,
             supported,
-        }]
+        }];
+        // A render pass adds to what there is, and cannot see it.
+        if self.form == Form::Sgd && self.decay == Decay::None {
+            let WeightsRendered { constants, supported } = WeightsRendered::of(facts);
+            variants.push(rendered! {
+                "dense_backward_update_rendered",
+                constants,
+                dims: self.slice.dims(None),
+                target: Some("p"),
+                supported,
+            });
+        }
+        variants
     }
 
     fn flop(&self, images: u64) -> u64 {
@@ -73,10 +86,7 @@ impl Op for DenseBackwardUpdate {
         DenseBackwardWeights { slice: self.slice }.reference(&whole, &mut gradient);
         let [.., gradient] = gradient;
         let layout = self.slice.weights();
-        let decayed = match self.decay_all {
-            true => Decayed::all(len),
-            false => Decayed::weights_of(layout),
-        };
+        let decayed = self.decay.of(layout);
         let mut buffers = vec![p.clone(), gradient];
         buffers.extend(moments.iter().cloned());
         Update { len, form: self.form, decayed, clips: false }.reference(step, &mut buffers);
@@ -90,19 +100,19 @@ impl Op for DenseBackwardUpdate {
     }
 
     fn input(&self, name: &str, _step: &Step, random: &mut dyn FnMut() -> f64) -> Option<Data> {
-        let len = self.slice.weights().len(1);
-        let values = |_| random() as f32 as f64;
-        update::is_positive(name).then(|| Data::F((0..len).map(values).collect()))
+        let layout = self.slice.weights();
+        let mut value = |i| if layout.is_padding(i) { 0.0 } else { random() as f32 as f64 };
+        update::is_positive(name).then(|| Data::F((0..layout.len(1)).map(&mut value).collect()))
     }
 }
 
 pub(super) fn examples() -> Vec<Box<dyn Op>> {
-    let of = |slice, form, decay_all| DenseBackwardUpdate { slice, form, decay_all };
+    let of = |slice, form, decay| DenseBackwardUpdate { slice, form, decay };
     // Each is a kernel of its own: not all of them for each slice, but those of usual runs.
-    let usual = |slice| [Form::Sgd, Form::Momentum].map(|form| of(slice, form, true));
+    let usual = |slice| [Form::Sgd, Form::Momentum].map(|form| of(slice, form, Decay::None));
     let mut examples: Vec<_> = slices().into_iter().flat_map(usual).collect();
     let small = Slice { inputs: 12, outputs: 70, first: 32, count: 38 };
-    let both = |form| [false, true].map(|decay_all| of(small, form, decay_all));
-    examples.extend(Form::ALL.into_iter().flat_map(both));
+    let decaying = |form| [Decay::Weights, Decay::All].map(|decay| of(small, form, decay));
+    examples.extend(Form::ALL.into_iter().flat_map(decaying));
     examples.into_iter().map(|op| Box::new(op) as _).collect()
 }

@@ -83,9 +83,13 @@ impl Optimizer {
         }
     }
 
-    /// True if weight decay tells weights from biases.
-    pub fn spares_biases(&self) -> bool {
-        self.weight_decay != 0.0 && !self.decay_all
+    /// What its weight decay falls on.
+    pub fn decay(&self) -> Decay {
+        match (self.weight_decay == 0.0, self.decay_all) {
+            (true, _) => Decay::None,
+            (false, false) => Decay::Weights,
+            (false, true) => Decay::All,
+        }
     }
 
     /// `step`, which has its number and learning rate, with what the rule takes beside them.
@@ -172,6 +176,28 @@ impl Form {
             Self::Sgd => (p - rate * g, moments),
             Self::Nesterov => (p - rate * (g + momentum * kept), [kept, v]),
             _ => (p - rate * kept, [kept, v]),
+        }
+    }
+}
+
+/// What weight decay falls on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decay {
+    /// Nothing: there is none.
+    None,
+    /// Weights of convolutions and dense layers, without biases.
+    Weights,
+    /// All parameters.
+    All,
+}
+
+impl Decay {
+    /// The elements of a parameter that it falls on.
+    pub(super) fn of(self, layout: Layout) -> Decayed {
+        match self {
+            Self::None => Decayed { weights: 0, ..Decayed::all(layout.len(1)) },
+            Self::Weights => Decayed::weights_of(layout),
+            Self::All => Decayed::all(layout.len(1)),
         }
     }
 }

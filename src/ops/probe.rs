@@ -3,8 +3,8 @@
 
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
-use crate::shape::{Layout, PANEL, padded};
+use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, rendered, variant};
+use crate::shape::{Layout, PANEL, padded, panel_rows};
 
 /// Multiply-adds of each chain in a round, unrolled.
 const STEPS: usize = 32;
@@ -126,7 +126,10 @@ impl ProbeUniform {
         let len = self.layout.len(1);
         match self.layout {
             Layout::Filter { c, k } => [padded(k), len, k, padded(c), c],
-            Layout::Panels { inputs, outputs } => [PANEL, inputs + 1, outputs, 1, 1],
+            Layout::Panels { inputs, outputs } => {
+                let rows = panel_rows(inputs);
+                [PANEL, rows, outputs, rows, inputs + 1]
+            }
             _ => [len, 1, len, 1, 1],
         }
     }
@@ -141,27 +144,39 @@ impl Op for ProbeUniform {
         vec![Binding::quads("x", self.layout, Access::Write)]
     }
 
-    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
+    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let len = self.layout.len(1);
         let [columns, panel, columns_used, period, period_used] = self.rows();
         let size = |name, size: usize| (name, Dim::U(size as u32));
-        vec![variant! {
+        let dims = vec![
+            size("quads", len / 4),
+            size("columns", columns),
+            size("panel", panel),
+            size("columns_used", columns_used),
+            size("period", period),
+            size("period_used", period_used),
+            ("seed", Dim::U(self.seed)),
+            ("bound", Dim::F(self.bound)),
+        ];
+        let mut variants = vec![variant! {
             "probe_uniform",
             constants: vec![("RUN", RUN as u32)],
-            dims: vec![
-                size("quads", len / 4),
-                size("columns", columns),
-                size("panel", panel),
-                size("columns_used", columns_used),
-                size("period", period),
-                size("period_used", period_used),
-                ("seed", Dim::U(self.seed)),
-                ("bound", Dim::F(self.bound)),
-            ],
+            dims: dims.clone(),
             grid: Grid::fixed((len / 4).div_ceil(64 * RUN) as u64),
             proven: true,
             supported: Ok(()),
-        }]
+        }];
+        // The only tensors that lie in blocks.
+        if let (Layout::Panels { .. }, true) = (self.layout, facts.blocks) {
+            variants.push(rendered! {
+                "probe_uniform_rendered",
+                constants: vec![],
+                dims,
+                target: Some("x"),
+                supported: Ok(()),
+            });
+        }
+        variants
     }
 
     fn reference(&self, _step: &Step, buffers: &mut [Data]) {

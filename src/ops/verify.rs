@@ -6,8 +6,9 @@ use std::iter;
 use thiserror::Error;
 
 use super::{Data, Op, contents};
-use crate::gpu::{BufferRange, GpuError};
-use crate::kernel::{Access, KernelError, Kernels, Recorder, Step, Variant};
+use crate::gpu::{AdapterFacts, BLOCK_BYTES, BufferRange, GpuError};
+use crate::kernel::{Access, Binding, KernelError, Kernels, Recorder, Step, Variant};
+use crate::shape::Layout;
 
 /// What memory around bindings holds.
 const GUARD: u32 = 0x7E57_6A8D;
@@ -101,8 +102,7 @@ impl<'a> Case<'a> {
         self.op.bindings().iter().position(|binding| binding.name == name).unwrap_or(0)
     }
 
-    /// Runs `variant`, with tensors in texels or in buffers, and returns what it leaves in each
-    /// binding.
+    /// Runs `variant` with tensors in `storage` and returns what it leaves in each binding.
     ///
     /// # Errors
     /// [`VerifyError`] if it cannot run or writes out of bounds.
@@ -110,10 +110,10 @@ impl<'a> Case<'a> {
         &self,
         kernels: &Kernels,
         variant: &Variant,
-        texels: bool,
+        storage: Storage,
     ) -> Result<Vec<Data>, VerifyError> {
         let given: Vec<_> = self.given.iter().collect();
-        Run { op: self.op, variant, step: &self.step, kernels, texels }.run(&given)
+        Run { op: self.op, variant, step: &self.step, kernels, storage }.run(&given)
     }
 
     /// Compares what `variant` left in the bindings with the reference.
@@ -168,7 +168,7 @@ pub fn verify(
     seed: u64,
 ) -> Result<Deviation, VerifyError> {
     let case = Case::new(op, trial_step(images), seed);
-    let found = case.run(kernels, variant, kernels.gpu().facts().texels)?;
+    let found = case.run(kernels, variant, Storage::of(kernels.gpu().facts()))?;
     case.compare(&kernels.gpu().facts().name, variant, &found)
 }
 
@@ -205,8 +205,36 @@ pub struct Run<'a> {
     pub step: &'a Step,
     /// The device.
     pub kernels: &'a Kernels,
-    /// True if tensors lie in texels, all in one texture, as they do in an arena.
-    pub texels: bool,
+    /// Where tensors lie.
+    pub storage: Storage,
+}
+
+/// Where tensors of `vec4<f32>` lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// Each in a buffer.
+    Buffers,
+    /// In texels, all in one texture, as they do in an arena.
+    Texels,
+    /// In texels, panels of dense weights in blocks, as where they are updated in place. Rendered variants
+    /// run in no other.
+    Blocks,
+}
+
+impl Storage {
+    /// That of networks that are trained on an adapter.
+    pub fn of(facts: &AdapterFacts) -> Self {
+        match (facts.texels, facts.blocks) {
+            (false, _) => Self::Buffers,
+            (true, false) => Self::Texels,
+            (true, true) => Self::Blocks,
+        }
+    }
+
+    /// True of a binding that it has in blocks.
+    pub(crate) fn has_in_blocks(self, binding: &Binding) -> bool {
+        self == Self::Blocks && matches!(binding.layout, Layout::Panels { .. })
+    }
 }
 
 impl Run<'_> {
@@ -217,24 +245,30 @@ impl Run<'_> {
     /// [`VerifyError`] if it cannot run or a guard was overwritten.
     pub fn run(&self, given: &[&Data]) -> Result<Vec<Data>, VerifyError> {
         let (gpu, bindings) = (self.kernels.gpu(), self.op.bindings());
-        // Words before and after each binding, which nothing may touch.
-        let guard = gpu.facts().storage_alignment.max(64) as usize / 4;
+        // Words before and after each binding, which nothing may touch: in blocks a block.
+        let guard = gpu.facts().storage_alignment.max(BLOCK_BYTES) as usize / 4;
         let around = || iter::repeat_n(GUARD, guard);
         let guarded = |data: &&Data| -> Vec<u32> {
             around().chain(contents::bits(data)).chain(around()).collect()
         };
         let contents: Vec<_> = given.iter().map(guarded).collect();
         let bytes: u64 = contents.iter().map(|words| words.len() as u64 * 4).sum();
-        let arena = self.texels.then(|| gpu.tensors("tensors", bytes)).transpose()?;
-        let arena = arena.map(|arena| arena.whole());
-        let (mut buffers, mut used) = (Vec::new(), 0);
+        let in_texels = self.storage != Storage::Buffers;
+        let arena = in_texels.then(|| gpu.tensors("tensors", bytes)).transpose()?;
+        let in_blocks = self.storage == Storage::Blocks;
+        let blocks = in_blocks.then(|| gpu.blocks("panels", bytes)).transpose()?;
+        let (mut buffers, mut used) = (Vec::new(), [0, 0]);
         for (binding, words) in bindings.iter().zip(&contents) {
             let size = words.len() as u64 * 4;
-            let range = match &arena {
-                Some(arena) if binding.is_quads() => arena.part(used, size),
+            let (memory, used) = match self.storage.has_in_blocks(binding) {
+                true => (&blocks, &mut used[1]),
+                false => (&arena, &mut used[0]),
+            };
+            let range = match memory {
+                Some(memory) if binding.is_quads() => memory.whole().part(*used, size),
                 _ => gpu.buffer(binding.name, size)?.whole().part(0, size),
             };
-            used += size;
+            *used += size;
             gpu.write(&range, words)?;
             buffers.push(range);
         }

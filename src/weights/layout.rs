@@ -1,6 +1,6 @@
 //! Between the layouts of the kernels and those of PyTorch.
 
-use crate::shape::{FeatureMap, Layout, PANEL, TAPS, padded};
+use crate::shape::{FeatureMap, Layout, PANEL, TAPS, padded, panel_rows};
 
 /// What the columns of a dense layer's weights stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn dense_to_torch(stored: &[f32], columns: Columns, outputs: usize) -> (Vec<
     let mut weight = Vec::with_capacity(outputs * places.len());
     let mut bias = Vec::with_capacity(outputs);
     for output in 0..outputs {
-        let column = output / PANEL * (inputs + 1) * PANEL + output % PANEL;
+        let column = output / PANEL * panel_rows(inputs) * PANEL + output % PANEL;
         weight.extend(places.iter().map(|place| stored[column + place * PANEL]));
         bias.push(stored[column + inputs * PANEL]);
     }
@@ -104,7 +104,7 @@ pub fn dense_from_torch(weight: &[f32], bias: &[f32], columns: Columns) -> Vec<f
     assert_eq!(weight.len(), outputs * places.len(), "the length of the weight");
     let mut stored = vec![0.0; Layout::Panels { inputs, outputs }.len(1)];
     for (output, &bias) in bias.iter().enumerate() {
-        let column = output / PANEL * (inputs + 1) * PANEL + output % PANEL;
+        let column = output / PANEL * panel_rows(inputs) * PANEL + output % PANEL;
         let row = &weight[output * places.len()..][..places.len()];
         for (place, &value) in places.iter().zip(row) {
             stored[column + place * PANEL] = value;

@@ -8,7 +8,7 @@ use vgg_wgpu::graph::{
     ResizeFilter, SourceShape,
 };
 use vgg_wgpu::kernel::Step;
-use vgg_wgpu::ops::{Augment, Augmentation, Data, Op, Pictures, Run, Shard};
+use vgg_wgpu::ops::{Augment, Augmentation, Data, Op, Pictures, Run, Shard, Storage};
 use vgg_wgpu::shape::FeatureMap;
 use vgg_wgpu::train::{self, Init};
 
@@ -207,7 +207,7 @@ fn a_batch_that_is_cut_has_the_same_bits() {
             variant: &variant,
             step: &step,
             kernels: &devices.usual,
-            texels: devices.usual.gpu().facts().texels,
+            storage: Storage::of(devices.usual.gpu().facts()),
         };
         match run.run(&[&order, &pixels, &draws, &x]).unwrap().pop() {
             Some(Data::F(values)) => values,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vgg_wgpu::gpu::Gpu;
 use vgg_wgpu::graph::{Batch, GraphError, Network, NetworkOptions, Pass};
 use vgg_wgpu::ops::Optimizer;
-use vgg_wgpu::shape::{Head, Layout, PANEL};
+use vgg_wgpu::shape::{Head, Layout, PANEL, panel_rows};
 use vgg_wgpu::train::{self, Explanation, TrainError};
 
 use crate::fixtures::{Case, Fixture, close};
@@ -120,7 +120,7 @@ fn the_logit_is_the_sum_of_the_features_times_its_gradient() {
         for (i, parameter) in network.parameters().iter().enumerate() {
             let Layout::Panels { inputs, .. } = parameter.layout else { continue };
             let mut stored = network.read_parameter(i).unwrap();
-            for panel in stored.chunks_exact_mut((inputs + 1) * PANEL) {
+            for panel in stored.chunks_exact_mut(panel_rows(inputs) * PANEL) {
                 panel[inputs * PANEL..].fill(0.0);
             }
             network.write_parameter(i, &stored).unwrap();

@@ -1,7 +1,7 @@
 //! The gradient of a whole network, every tensor of it, against finite differences of its loss.
 
 use vgg_wgpu::graph::{Architecture, Batch, NetworkOptions};
-use vgg_wgpu::shape::{Head, Layout, TAPS, padded};
+use vgg_wgpu::shape::{Head, Layout, PANEL, TAPS, padded, panel_rows};
 
 use crate::device;
 use crate::networks::{self, Bench};
@@ -22,7 +22,7 @@ const DIRECTIONS: usize = 3;
 fn tensors(layout: Layout) -> [Vec<usize>; 2] {
     let is_bias = |i: usize| match layout {
         Layout::Filter { c, k } => i >= TAPS * padded(c) * padded(k),
-        Layout::Panels { inputs, .. } => i / 32 % (inputs + 1) == inputs,
+        Layout::Panels { inputs, .. } => i / PANEL % panel_rows(inputs) == inputs,
         Layout::Norm { c } => i >= padded(c),
         other => panic!("{other:?} holds no parameter"),
     };

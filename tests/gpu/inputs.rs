@@ -8,7 +8,7 @@ use vgg_wgpu::graph::{
     Architecture, GraphError, ImageSource, NetworkOptions, Pass, Pixels, ResizeFilter, SourceShape,
 };
 use vgg_wgpu::kernel::{Kernels, Step};
-use vgg_wgpu::ops::{Data, Op, Pictures, ResizeBilinear, ResizePillow, Run, Shard};
+use vgg_wgpu::ops::{Data, Op, Pictures, ResizeBilinear, ResizePillow, Run, Shard, Storage};
 use vgg_wgpu::shape::{FeatureMap, Normalisation};
 use vgg_wgpu::train;
 
@@ -55,7 +55,7 @@ fn resized(kernels: &Kernels, op: &dyn Op, pictures: &Pictures, tables: &[Data])
     let given: Vec<&Data> = [&order, &pixels].into_iter().chain(tables).chain([&x]).collect();
     let step = Step { images: 1, ..Step::default() };
     let values = |variant| {
-        let run = Run { op, variant: &variant, step: &step, kernels, texels: false };
+        let run = Run { op, variant: &variant, step: &step, kernels, storage: Storage::Buffers };
         let found = run.run(&given).unwrap();
         let FeatureMap { height, width, channels, .. } = output;
         let places = (0..height * width * channels).map(|i| (i / channels, i % channels));

@@ -1,10 +1,12 @@
 //! Every operation, example, variant and check setting against the f64 reference.
 
-use std::fs;
+use std::{fs, iter};
 use std::path::Path;
 
+use vgg_wgpu::gpu::{AdapterFacts, BLOCK_BYTES};
 use vgg_wgpu::kernel::{Binding, Kernels, Step, Variant};
-use vgg_wgpu::ops::{Case, Data, Entry, Op, PROBES, REGISTRY, VerifyError, trial_step};
+use vgg_wgpu::ops::{Case, Data, Entry, Op, PROBES, REGISTRY, Storage, VerifyError, trial_step};
+use vgg_wgpu::shape::Layout;
 
 use crate::device;
 
@@ -99,15 +101,21 @@ fn every_operation_compiles_ahead() {
     for entry in entries() {
         let op = (entry.examples)().swap_remove(0);
         let variants = op.variants(gpu.facts());
-        let variant = variants.into_iter().find(|variant| variant.supported.is_ok());
-        let bindings = op.bindings();
+        let mut variants = variants.into_iter().filter(|variant| variant.supported.is_ok());
+        let first = variants.next().expect("one that runs");
         let shared = memory(true).expect("memory").whole();
-        let place = |binding: &Binding| match binding.is_quads() {
-            true => shared.clone(),
-            false => memory(false).expect("memory").whole(),
-        };
-        let buffers = bindings.iter().map(place).collect();
-        wanted.push((variant.expect("one that runs"), bindings, buffers));
+        for variant in iter::once(first).chain(variants.filter(|v| v.target.is_some())) {
+            let bindings = op.bindings();
+            let place = |binding: &Binding| match binding.is_quads() {
+                _ if variant.target == Some(binding.name) => {
+                    gpu.blocks("test", BLOCK_BYTES).expect("memory").whole()
+                }
+                true => shared.clone(),
+                false => memory(false).expect("memory").whole(),
+            };
+            let buffers = bindings.iter().map(place).collect();
+            wanted.push((variant, bindings, buffers));
+        }
     }
     devices.usual.compile_ahead(&wanted).expect("every pipeline runs over no workgroups");
     let (_, _, buffers) = &mut wanted[0];
@@ -153,9 +161,8 @@ fn check(name: &str) {
             let case = Case::new(&*op, step, SEED);
             for variant in op.variants(facts).iter().filter(|v| v.supported.is_ok()) {
                 for kernels in [&devices.usual, &devices.checked] {
-                    let storages = if facts.texels { &[false, true][..] } else { &[false] };
-                    for &texels in storages {
-                        failures.extend(failure(&case, kernels, variant, &step, texels));
+                    for storage in storages(&*op, variant, facts) {
+                        failures.extend(failure(&case, kernels, variant, &step, storage));
                         runs += 1;
                     }
                 }
@@ -169,20 +176,28 @@ fn check(name: &str) {
     assert_eq!(count, 0, "{name}: {count} of {runs} runs differ\n{}", failures.join("\n"));
 }
 
+/// Where tensors may lie for a variant of `op`.
+fn storages(op: &dyn Op, variant: &Variant, facts: &AdapterFacts) -> Vec<Storage> {
+    let has_panels = |b: &Binding| matches!(b.layout, Layout::Panels { .. });
+    let (buffers, texels) = (variant.target.is_none(), variant.target.is_none() && facts.texels);
+    let blocks = facts.blocks && op.bindings().iter().any(has_panels);
+    let all = [(buffers, Storage::Buffers), (texels, Storage::Texels), (blocks, Storage::Blocks)];
+    all.into_iter().filter(|(tried, _)| *tried).map(|(_, storage)| storage).collect()
+}
+
 /// Runs a variant and tells what is wrong with its results, if anything.
 fn failure(
     case: &Case<'_>,
     kernels: &Kernels,
     variant: &Variant,
     step: &Step,
-    texels: bool,
+    storage: Storage,
 ) -> Option<String> {
     let gpu = kernels.gpu();
-    let storage = if texels { "texels" } else { "buffers" };
     let checks = if gpu.all_checks() { "all checks" } else { "usual checks" };
-    let found = match case.run(kernels, variant, texels) {
+    let found = match case.run(kernels, variant, storage) {
         Ok(found) => found,
-        Err(problem) => return Some(format!("{storage}, {checks}: {}", text(problem))),
+        Err(problem) => return Some(format!("{storage:?}, {checks}: {}", text(problem))),
     };
     let problem = case.compare(&gpu.facts().name, variant, &found).err()?;
     let file = match problem {
@@ -191,7 +206,7 @@ fn failure(
         }
         _ => String::new(),
     };
-    Some(format!("{storage}, {checks}: {problem}{file}"))
+    Some(format!("{storage:?}, {checks}: {problem}{file}"))
 }
 
 /// Writes both results from the first element that differs on to a file, and tells its path.

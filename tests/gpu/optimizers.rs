@@ -3,7 +3,7 @@
 
 use vgg_wgpu::kernel::{Kernels, Step};
 use vgg_wgpu::ops::{
-    ClipFactor, Data, Decayed, Op, Optimizer, Rule, Run, SQUARE_SLOTS, SquareSums, Update,
+    ClipFactor, Data, Decayed, Op, Optimizer, Rule, Run, SQUARE_SLOTS, SquareSums, Update, Storage,
 };
 use vgg_wgpu::shape::Layout;
 
@@ -23,7 +23,7 @@ fn zeros(len: usize) -> Data {
 fn run(kernels: &Kernels, op: &dyn Op, step: &Step, given: &[&Data]) -> Vec<Data> {
     let facts = kernels.gpu().facts();
     let variant = &op.variants(facts)[0];
-    Run { op, variant, step, kernels, texels: facts.texels }.run(given).unwrap()
+    Run { op, variant, step, kernels, storage: Storage::of(facts) }.run(given).unwrap()
 }
 
 /// The factor of gradients that are clipped.

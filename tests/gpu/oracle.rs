@@ -281,7 +281,7 @@ fn cross_entropy(kernels: &Kernels, logits: &[f64], labels: &[f64]) -> (Vec<[f64
     let loss_scale = 1.0 / images as f32;
     let step = Step { images: images as u32, loss_scale, ..Step::default() };
     let variant = &op.variants(kernels.gpu().facts())[0];
-    let run = ops::Run { op: &op, variant, step: &step, kernels, texels: false };
+    let run = ops::Run { op: &op, variant, step: &step, kernels, storage: ops::Storage::Buffers };
     let found = run.run(&given).unwrap();
     let outcome = (0..images).map(|n| [found[4][4 * n], found[4][4 * n + 1]]).collect();
     let gradient = (0..10 * images).map(|i| found[3][i / 10 * 12 + i % 10]).collect();

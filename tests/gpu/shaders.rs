@@ -51,6 +51,7 @@ fn facts(kind: AdapterKind, subgroups: Option<(u32, u32)>) -> AdapterFacts {
         timestamps: false,
         f16: false,
         texels: false,
+        blocks: false,
         max_tensors: 1 << 31,
     }
 }

@@ -5,7 +5,7 @@ use vgg_wgpu::ops::contents::{deviation, summed};
 use vgg_wgpu::ops::{
     ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, Data, Op, Run, Tile,
     WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
-    WinogradForward, trial_step,
+    WinogradForward, trial_step, Storage,
 };
 use vgg_wgpu::shape::{FeatureMap, Layout};
 
@@ -46,8 +46,8 @@ fn run(kernels: &Kernels, op: &dyn Op, variant: &Variant, inputs: &[&Data]) -> V
             Access::Write | Access::Update => output,
         })
         .collect();
-    let texels = kernels.gpu().facts().texels;
-    Run { op, variant, step: &step, kernels, texels }.run(&given).unwrap()
+    let storage = Storage::of(kernels.gpu().facts());
+    Run { op, variant, step: &step, kernels, storage }.run(&given).unwrap()
 }
 
 /// The variants of an operation that run here.
