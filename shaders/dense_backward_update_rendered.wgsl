@@ -39,7 +39,7 @@ fn main(
     //@ for g in range(8)
     var sum_${g} = vec4<f32>();
     //@ endfor
-    // A condition at the end, since software adapters run the body once more where it is at the begin.
+    // A condition at the end: see common/dense_weights_shuffle.wgsl.
     var n = 0u;
     loop {
         let in_0 = inputs(n + lane, first);

@@ -41,7 +41,9 @@ fn main(
     // A bound that differs by invocation, as far as drivers know, keeps them from unrolling this, or
     // compiling it again for each number of rows: half a second each.
     let rows = select(3u, 0u, place >= SIDE * size + d.quads);
-    for (var r = 0u; r < rows; r++) {
+    // Such a loop runs its body once more, under an empty mask, where its condition is at the begin.
+    var r = 0u;
+    loop {
         //@ for s in range(3)
         //@ if FLIP == 0
         let w_${s} = load_w((r * 3u + ${s}u) * size + i);
@@ -57,6 +59,10 @@ fn main(
         half_${s} += g.x * w_${s};
         //@ endfor
         g = g.yzx;
+        continuing {
+            r++;
+            break if r >= rows;
+        }
     }
     //@ for b in range(SIDE)
     store_u(

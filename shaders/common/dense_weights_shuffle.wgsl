@@ -38,7 +38,10 @@ fn main(
     //@ endfor
     //@ endfor
     var bias = vec4<f32>();
-    for (var n = 0u; n < step.images; n += LANES) {
+    // A condition at the end: where it is at the begin, drivers for processors run this once more, under an
+    // empty mask.
+    var n = 0u;
+    loop {
         //@ for q in range(QUADS)
         let in_${q} = load_x(min(n + lane, step.images - 1u) * d.in_quads + c_${q});
         //@ endfor
@@ -57,6 +60,10 @@ fn main(
         //@ endfor
         //@ endfor
         //@ endfor
+        continuing {
+            n += LANES;
+            break if n >= step.images;
+        }
     }
     if wanted != quad {
         return;

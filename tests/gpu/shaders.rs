@@ -19,7 +19,7 @@ use vgg_wgpu::ops::{PROBES, REGISTRY};
 const WORKGROUP_BYTES: u32 = 16384;
 const INVOCATIONS: u32 = 128;
 
-/// A rendered variant.
+/// A variant and its source.
 struct Shader {
     variant: Variant,
     bindings: Vec<Binding>,
@@ -51,7 +51,7 @@ fn facts(kind: AdapterKind, subgroups: Option<(u32, u32)>) -> AdapterFacts {
         timestamps: false,
         f16: false,
         texels: false,
-        blocks: false,
+        blocks: kind == AdapterKind::Software,
         max_tensors: 1 << 31,
     }
 }
@@ -123,8 +123,10 @@ fn uses_subgroups(shader: &Shader) -> bool {
 #[test]
 fn only_shuffle_variants_use_subgroups() {
     for shader in shaders() {
+        // Of what is rendered nothing runs without subgroups.
         let named = shader.variant.name.ends_with("_shuffle");
-        assert_eq!(uses_subgroups(shader), named, "{}", shader.variant.name);
+        let allowed = named || (shader.variant.target.is_some() && uses_subgroups(shader));
+        assert_eq!(uses_subgroups(shader), allowed, "{}", shader.variant.name);
     }
 }
 
@@ -146,12 +148,12 @@ fn every_shader_becomes_spirv() {
 
 #[test]
 fn every_shader_becomes_metal() {
-    for_every_shader(|_, module, info| {
+    for_every_shader(|shader, module, info| {
         let options = msl::Options { lang_version: (2, 1), ..Default::default() };
         let pipeline = msl::PipelineOptions::default();
         let (_, translated) = msl::write_string(module, info, &options, &pipeline)
             .map_err(|error| format!("MSL: {error}"))?;
-        names("MSL", translated.entry_point_names)
+        names("MSL", shader, translated.entry_point_names)
     });
 }
 
@@ -169,7 +171,7 @@ fn every_shader_becomes_hlsl() {
         let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
         let reflection = writer.write(module, info, None);
         let reflection = reflection.map_err(|error| format!("HLSL: {error}"))?;
-        names("HLSL", reflection.entry_point_names)
+        names("HLSL", shader, reflection.entry_point_names)
     });
 }
 
@@ -180,7 +182,10 @@ fn every_shader_becomes_gl_es() {
         // there, which naga asks for; wgpu offers the shuffle variants only where it exists.
         let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
         let pipeline = glsl::PipelineOptions {
-            shader_stage: ShaderStage::Compute,
+            shader_stage: match shader.variant.target {
+                Some(_) => ShaderStage::Fragment,
+                None => ShaderStage::Compute,
+            },
             entry_point: "main".to_owned(),
             multiview: None,
         };
@@ -194,9 +199,18 @@ fn every_shader_becomes_gl_es() {
     });
 }
 
-/// Whether the writer made the entry point.
-fn names<E: std::fmt::Display>(target: &str, names: Vec<Result<String, E>>) -> Result<(), String> {
-    equal("the number of entry points", names.len(), 1)?;
+/// The entry points of a shader.
+fn entry_points(shader: &Shader) -> &'static [&'static str] {
+    if shader.variant.target.is_some() { &["corner", "main"] } else { &["main"] }
+}
+
+/// Whether the writer made the entry points.
+fn names<E: std::fmt::Display>(
+    target: &str,
+    shader: &Shader,
+    names: Vec<Result<String, E>>,
+) -> Result<(), String> {
+    equal("the number of entry points", names.len(), entry_points(shader).len())?;
     let failed = names.into_iter().find_map(Result::err);
     failed.map_or(Ok(()), |error| Err(format!("{target}: {error}")))
 }
@@ -240,7 +254,10 @@ fn dims_lie_in_wgsl_as_the_host_writes_them() {
             Dim::U(_) => format!("{name}: u32 at {}", i * 4),
             Dim::F(_) => format!("{name}: f32 at {}", i * 4),
         };
-        let wanted: Vec<_> = shader.variant.dims.iter().enumerate().map(member).collect();
+        let dims_of = &shader.variant.dims;
+        let mut wanted: Vec<_> = dims_of.iter().enumerate().map(member).collect();
+        let target = shader.variant.target.iter();
+        wanted.extend(target.map(|name| format!("{name}_texels: u32 at {}", dims_of.len() * 4)));
         equal("dims", members(module, dims)?, wanted)
     });
 }
@@ -251,10 +268,17 @@ fn bindings_are_those_of_the_operation() {
         let group = |variable: &&GlobalVariable| variable.binding.as_ref().map(|b| b.group);
         let bound = module.global_variables.iter().map(|(_, variable)| variable);
         let count = bound.filter(|variable| group(variable) == Some(0)).count();
-        equal("the number of bindings", count, shader.bindings.len())?;
-        for (i, binding) in (0..).zip(&shader.bindings) {
+        // What is rendered is no binding, and nothing else is written.
+        let target = shader.variant.target;
+        let wanted = shader.bindings.len() - usize::from(target.is_some());
+        equal("the number of bindings", count, wanted)?;
+        let access = match target {
+            Some(_) => StorageAccess::LOAD,
+            None => StorageAccess::LOAD | StorageAccess::STORE,
+        };
+        let bindings = (0..).zip(&shader.bindings);
+        for (i, binding) in bindings.filter(|(_, binding)| target != Some(binding.name)) {
             let variable = global(module, binding.name, 0, i)?;
-            let access = StorageAccess::LOAD | StorageAccess::STORE;
             if variable.space != (AddressSpace::Storage { access }) {
                 return Err(format!("{} is in {:?}", binding.name, variable.space));
             }
@@ -269,12 +293,11 @@ fn bindings_are_those_of_the_operation() {
 
 #[test]
 fn workgroups_fit_every_adapter() {
-    for_every_shader(|_, module, _| {
-        let [entry] = module.entry_points.as_slice() else {
-            return Err(format!("{} entry points", module.entry_points.len()));
-        };
-        equal("the entry point", entry.name.as_str(), "main")?;
-        let invocations: u32 = entry.workgroup_size.iter().product();
+    for_every_shader(|shader, module, _| {
+        let names: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
+        equal("the entry points", names.as_slice(), entry_points(shader))?;
+        let sizes = module.entry_points.iter().map(|entry| entry.workgroup_size);
+        let invocations: u32 = sizes.map(|size| size.iter().product::<u32>()).sum();
         let shared = module.global_variables.iter().map(|(_, variable)| variable);
         let shared = shared.filter(|variable| variable.space == AddressSpace::WorkGroup);
         let bytes: u32 = shared.map(|variable| size(module, variable)).sum();
