@@ -93,7 +93,8 @@ impl BufferRange {
         if self.size > to.size {
             return refused(format!("{} bytes into a range of {}", self.size, to.size));
         }
-        let (Memory::Bytes(from), Memory::Bytes(target)) = (&*self.buffer.memory, &*to.buffer.memory)
+        let (Memory::Bytes(from), Memory::Bytes(target)) =
+            (&*self.buffer.memory, &*to.buffer.memory)
         else {
             return refused("texels are no buffer".to_owned());
         };

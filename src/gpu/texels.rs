@@ -238,7 +238,8 @@ impl Texels {
     /// The rectangles, column, row, columns and rows of each layer, that hold the blocks of `size` bytes
     /// from `offset` on.
     pub(crate) fn scissors(offset: u64, size: u64) -> Vec<[u32; 4]> {
-        let scissor = |Blocks { origin: [x, y], extent: [columns, rows], .. }| [x, y, columns, rows];
+        let scissor =
+            |Blocks { origin: [x, y], extent: [columns, rows], .. }| [x, y, columns, rows];
         rectangles(offset, size).map(scissor).collect()
     }
 
@@ -332,9 +333,8 @@ fn rectangles(offset: u64, size: u64) -> impl Iterator<Item = Blocks> {
             (0, bands @ 1..) => (width, bands),
             _ => (width.min(column + end - block) - column, 1),
         };
-        let in_texels = |[columns, rows]: [u64; 2]| {
-            [columns as u32 * BLOCK[0], rows as u32 * BLOCK[1]]
-        };
+        let in_texels =
+            |[columns, rows]: [u64; 2]| [columns as u32 * BLOCK[0], rows as u32 * BLOCK[1]];
         let at = (block - begin) * BLOCK_BYTES;
         block += columns * bands;
         Some(Blocks { origin: in_texels([column, band]), extent: in_texels([columns, bands]), at })

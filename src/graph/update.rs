@@ -103,7 +103,9 @@ impl Network {
         let mut launches = self.bind_clip()?;
         let ranges = match optimizer.decay() {
             Decay::Weights => parameter_ranges(&self.parameters, &self.places),
-            Decay::None | Decay::All => gradient_ranges(&self.parameters, &self.places, self.gpu().facts()),
+            Decay::None | Decay::All => {
+                gradient_ranges(&self.parameters, &self.places, self.gpu().facts())
+            }
         };
         for range in ranges.into_iter().filter(|_| self.options.train) {
             let Range { buffer, offset, bytes, decayed } = range;

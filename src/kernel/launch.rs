@@ -339,9 +339,8 @@ impl Kernels {
         recipe: &Recipe<'_>,
         shader: Shader,
     ) -> Result<Arc<Compiled>, KernelError> {
-        let made = self.gpu.scoped(variant.name, 0, || {
-            self.create(variant, bindings, shader, homes)
-        })?;
+        let made =
+            self.gpu.scoped(variant.name, 0, || self.create(variant, bindings, shader, homes))?;
         let made = Arc::new(made);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         compiled.by_recipe.insert(recipe.id.clone(), Arc::clone(&made));
@@ -386,8 +385,7 @@ impl Kernels {
             })
             .collect();
         let uniform = wgpu::BufferBindingType::Uniform;
-        let scalars =
-            [entry(0, uses.stage, uniform, true), entry(1, uses.stage, uniform, false)];
+        let scalars = [entry(0, uses.stage, uniform, true), entry(1, uses.stage, uniform, false)];
         let group = |entries: &[wgpu::BindGroupLayoutEntry]| {
             let label = Some(variant.name);
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries })

@@ -249,7 +249,7 @@ mod tests {
         assert!(decayed(Layout::Norm { c: 5 }).is_empty());
         // Two panels of 8 inputs and a bias.
         let panels = decayed(Layout::Panels { inputs: 8, outputs: 40 });
-        assert!(panels.into_iter().eq((0..256).chain(288..544)));
+        assert!(panels.into_iter().eq((0..256).chain(512..768)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Every operation, example, variant and check setting against the f64 reference.
 
-use std::{fs, iter};
 use std::path::Path;
+use std::{fs, iter};
 
 use vgg_wgpu::gpu::{AdapterFacts, BLOCK_BYTES};
 use vgg_wgpu::kernel::{Binding, Kernels, Step, Variant};

@@ -3,7 +3,7 @@
 
 use vgg_wgpu::kernel::{Kernels, Step};
 use vgg_wgpu::ops::{
-    ClipFactor, Data, Decayed, Op, Optimizer, Rule, Run, SQUARE_SLOTS, SquareSums, Update, Storage,
+    ClipFactor, Data, Decayed, Op, Optimizer, Rule, Run, SQUARE_SLOTS, SquareSums, Storage, Update,
 };
 use vgg_wgpu::shape::Layout;
 

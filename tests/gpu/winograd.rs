@@ -3,9 +3,9 @@
 use vgg_wgpu::kernel::{Access, Kernels, Variant};
 use vgg_wgpu::ops::contents::{deviation, summed};
 use vgg_wgpu::ops::{
-    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, Data, Op, Run, Tile,
-    WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
-    WinogradForward, trial_step, Storage,
+    ConvBackwardData, ConvBackwardWeights, ConvFilterFlip, ConvForward, Data, Op, Run, Storage,
+    Tile, WinogradBackwardData, WinogradBackwardWeights, WinogradFilter, WinogradFilterGradient,
+    WinogradForward, trial_step,
 };
 use vgg_wgpu::shape::{FeatureMap, Layout};
 
