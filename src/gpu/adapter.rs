@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::GpuError;
-use super::texels::{self, Texels};
+use super::texels::{self, BLOCK_BYTES, Texels};
 
 /// What kind of hardware an adapter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,6 +134,12 @@ impl AdapterFacts {
     /// True for a rasterizer that runs on the CPU.
     pub fn is_software(&self) -> bool {
         self.kind == AdapterKind::Software
+    }
+
+    /// What places of tensors are multiples of, in bytes: those that a binding's offset has to be, and where
+    /// weights may lie in blocks whole ones; at least whole quads.
+    pub fn tensor_alignment(&self) -> u64 {
+        self.storage_alignment.max(if self.blocks { BLOCK_BYTES } else { 16 })
     }
 
     /// True if the driver compiles a pipeline when it first runs, on the thread of its queue.

@@ -2,7 +2,7 @@
 
 use super::{GraphError, Network};
 use crate::gpu::Order;
-use crate::kernel::{Recorder, Step, Variant};
+use crate::kernel::{Recorder, Step};
 use crate::ops::{Op as _, ProbeUniform};
 
 /// What a parameter is filled with: uniform random numbers in `[-bound, bound)` that follow from
@@ -33,9 +33,11 @@ impl Network {
             let (layout, range) = (self.parameters()[parameter].layout, self.weights_of(parameter));
             let op = ProbeUniform { layout, bound, seed };
             let in_blocks = range.order() == Some(Order::Blocks);
-            let suits = |variant: &Variant| variant.target.is_some() == in_blocks;
-            let variants = op.variants(self.gpu().facts()).into_iter().find(suits);
-            let variant = variants.map_or_else(|| self.choose(&op), Ok)?;
+            let mut rendered = op.variants(self.gpu().facts()).into_iter();
+            let variant = match rendered.find(|variant| variant.target.is_some() && in_blocks) {
+                Some(variant) => variant,
+                None => self.choose(&op)?,
+            };
             let launch = self.kernels.launch(&variant, &op.bindings(), &[range])?;
             recorder.launch(&launch, step, 1, 0);
         }

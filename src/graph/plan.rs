@@ -3,7 +3,7 @@
 use super::GraphError;
 use super::lower::{Graph, Home};
 use super::parameter::Parameter;
-use crate::gpu::{AdapterFacts, BLOCK_BYTES};
+use crate::gpu::AdapterFacts;
 
 /// A place in a chain of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +132,7 @@ fn lowest_free(
 /// Places the parameters one after another, those with gradients, or moments, in other buffers than
 /// those without; gradients and moments have the same places in buffers of their own.
 pub fn place_parameters(parameters: &[Parameter], facts: &AdapterFacts) -> Arena {
-    let blocks = if facts.blocks { BLOCK_BYTES } else { 16 };
-    let align = facts.storage_alignment.max(blocks);
+    let align = facts.tensor_alignment();
     let mut arena = Arena::default();
     let mut before = None;
     for parameter in parameters {

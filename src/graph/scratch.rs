@@ -1,6 +1,6 @@
 //! Memory to time kernels in that belong to no network.
 
-use crate::gpu::{BLOCK_BYTES, BufferRange, Gpu, GpuError};
+use crate::gpu::{BufferRange, Gpu, GpuError};
 use crate::kernel::{Access, Binding, Kernels, Recorder, Step};
 use crate::ops::{Op, ProbeUniform, Storage, choose};
 use crate::shape::Layout;
@@ -56,7 +56,7 @@ impl Scratch {
         let mut sizes = Sizes::default();
         let mut binding = 0;
         for one in op.bindings() {
-            sizes.add(&one, images, Storage::of(facts), alignment(gpu));
+            sizes.add(&one, images, Storage::of(facts), gpu.facts().tensor_alignment());
             binding = one.layout.bytes(images).max(binding);
         }
         let [read, written] = sizes.blocks;
@@ -77,7 +77,7 @@ impl Scratch {
         images: usize,
     ) -> Result<Self, GraphError> {
         let gpu = kernels.gpu();
-        let (align, storage) = (alignment(gpu), Storage::of(gpu.facts()));
+        let (align, storage) = (gpu.facts().tensor_alignment(), Storage::of(gpu.facts()));
         let mut most = Sizes::default();
         for op in ops {
             let mut sizes = Sizes::default();
@@ -149,9 +149,4 @@ impl Scratch {
         recorder.submit()?;
         Ok(kernels.gpu().wait()?)
     }
-}
-
-/// What places are multiples of: whole quads, and what a binding's offset has to be.
-fn alignment(gpu: &Gpu) -> u64 {
-    gpu.facts().storage_alignment.max(if gpu.facts().blocks { BLOCK_BYTES } else { 16 })
 }
