@@ -62,7 +62,10 @@ impl BufferRange {
                 offset: self.offset,
                 size: wgpu::BufferSize::new(self.size),
             }),
-            Memory::Texels(texels) => wgpu::BindingResource::TextureView(&texels.view),
+            Memory::Texels(texels) => {
+                texels.touch();
+                wgpu::BindingResource::TextureView(&texels.view)
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Texels in a row of [`Order::Rows`]. With the 16,384 rows that adapters offer this is a gigabyte,
 /// which is also the most that lavapipe gives a texture; a row less is used, see [`height`].
@@ -34,9 +35,9 @@ const BLOCKS_ROW_BYTES: u64 = (BLOCKS * BLOCK[0]) as u64 * TEXEL;
 /// Where texel `i` of a texture lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// At `(i % WIDTH, i / WIDTH)`, so that ranges are addressed as in a buffer.
+    /// At column `i % 4096` of row `i / 4096`, so that ranges are addressed as in a buffer.
     Rows,
-    /// In blocks of 64 texels, [`BLOCKS`] of them beside each other: 4 columns and 2 rows in each of 8
+    /// In blocks of 64 texels, 256 of them beside each other: 4 columns and 2 rows in each of 8
     /// layers. Eight texels after each other lie in one layer. A fragment of a render pass so has a place
     /// among eight texels, and writes it in each of eight such groups.
     Blocks,
@@ -96,6 +97,8 @@ pub struct Texels {
     pub layers: Vec<wgpu::TextureView>,
     /// Bytes asked for: a multiple of 16.
     pub size: u64,
+    /// True as long as nothing can have been written, so that all is zero.
+    untouched: AtomicBool,
 }
 
 /// A rectangle of whole texels that lies in one piece in a linear copy.
@@ -156,7 +159,13 @@ impl Texels {
         let whole = view(order.dimension(), usage, 0, layers.max(1));
         let layer = |layer| view(wgpu::TextureViewDimension::D2, attachment, layer, 1);
         let layers = (0..layers).map(layer).collect();
-        Self { texture, order, view: whole, layers, size }
+        let untouched = AtomicBool::new(true);
+        Self { texture, order, view: whole, layers, size, untouched }
+    }
+
+    /// Whether all is zero since nothing can have been written; from now on something can.
+    pub(crate) fn touch(&self) -> bool {
+        self.untouched.swap(false, Ordering::Relaxed)
     }
 
     /// Bytes that a texture may have on an adapter whose textures have sides of at most `side`.
@@ -166,6 +175,7 @@ impl Texels {
 
     /// Writes `bytes` from `offset` on, which is a multiple of 16, and of [`BLOCK_BYTES`] in blocks.
     pub(super) fn write(&self, queue: &wgpu::Queue, offset: u64, bytes: &[u8]) {
+        self.touch();
         if self.order == Order::Blocks {
             return self.write_blocks(queue, offset, bytes);
         }

@@ -93,31 +93,14 @@ impl Launch {
         pass.dispatch_workgroups(columns, rows, 1);
     }
 
-    /// Records a render pass of `draw` within `scissors`, with the step at `step`.
+    /// Records the rendering of `draw` within `scissors`, with the step at `step`.
     pub(super) fn draw(
         &self,
-        encoder: &mut wgpu::CommandEncoder,
+        pass: &mut wgpu::RenderPass<'_>,
         draw: &Draw,
         scissors: &[[u32; 4]],
         step: u32,
-        timestamp_writes: Option<wgpu::RenderPassTimestampWrites<'_>>,
     ) {
-        let layers = match &*draw.target.memory {
-            Memory::Texels(texels) => texels.layers.as_slice(),
-            Memory::Bytes(_) => &[],
-        };
-        let ops = wgpu::Operations { load: wgpu::LoadOp::Load, store: wgpu::StoreOp::Store };
-        let attachment = |view| {
-            let (depth_slice, resolve_target) = (None, None);
-            Some(wgpu::RenderPassColorAttachment { view, depth_slice, resolve_target, ops })
-        };
-        let attachments: Vec<_> = layers.iter().map(attachment).collect();
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            label: Some(self.variant),
-            color_attachments: &attachments,
-            timestamp_writes,
-            ..wgpu::RenderPassDescriptor::default()
-        });
         pass.set_pipeline(&draw.pipeline);
         pass.set_bind_group(0, &self.tensors, &[]);
         pass.set_bind_group(1, &self.scalars, &[step]);
@@ -132,6 +115,39 @@ impl Draw {
     /// The scissors of the whole tensor.
     pub(super) fn scissors(&self) -> &[[u32; 4]] {
         &self.scissors
+    }
+
+    /// What it writes to.
+    pub(super) fn target(&self) -> &Arc<Memory> {
+        &self.target.memory
+    }
+
+    /// Begins a render pass for it, and for others with the same target.
+    pub(super) fn pass<'a>(
+        &self,
+        encoder: &'a mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::RenderPassTimestampWrites<'_>>,
+    ) -> wgpu::RenderPass<'a> {
+        let (layers, untouched) = match &**self.target() {
+            Memory::Texels(texels) => (texels.layers.as_slice(), texels.touch()),
+            Memory::Bytes(_) => (&[][..], false),
+        };
+        // Zeros are then written where they are needed, and not all of them before.
+        let load = match untouched {
+            true => wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT),
+            false => wgpu::LoadOp::Load,
+        };
+        let ops = wgpu::Operations { load, store: wgpu::StoreOp::Store };
+        let attachment = |view| {
+            let (depth_slice, resolve_target) = (None, None);
+            Some(wgpu::RenderPassColorAttachment { view, depth_slice, resolve_target, ops })
+        };
+        let attachments: Vec<_> = layers.iter().map(attachment).collect();
+        encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            color_attachments: &attachments,
+            timestamp_writes,
+            ..wgpu::RenderPassDescriptor::default()
+        })
     }
 }
 
@@ -299,7 +315,9 @@ impl Kernels {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 launch.dispatch(&mut pass, pipeline, (0, 0), 0);
             }
-            Work::Draw(draw) => launch.draw(&mut encoder, draw, &[[0; 4]], 0, None),
+            Work::Draw(draw) => {
+                launch.draw(&mut draw.pass(&mut encoder, None), draw, &[[0; 4]], 0);
+            }
         }
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check("compiling")

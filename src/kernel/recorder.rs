@@ -1,10 +1,11 @@
 //! Recording launches into few passes and few submissions.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::launch::{Draw, STEP_SLOTS, Work};
 use super::{Kernels, Launch, Step};
-use crate::gpu::{GpuError, Timestamps};
+use crate::gpu::{GpuError, Memory, Timestamps};
 
 /// Work of one submission after which the next begins, in FLOP: about a quarter of a second on a
 /// slow integrated GPU (100 GFLOP/s), far from the two seconds after which a watchdog resets it.
@@ -13,13 +14,15 @@ const SUBMIT_FLOP: u64 = 25_000_000_000;
 /// Collects launches into command buffers and submits them.
 ///
 /// All launches of a submission share one compute pass, unless they are timed on an adapter that
-/// writes timestamps at the ends of passes only: then each has a pass of its own, as rendered ones always
-/// have.
+/// writes timestamps at the ends of passes only: then each has a pass of its own. What is rendered after each
+/// other to the same texture shares a render pass.
 #[derive(Debug)]
 pub struct Recorder<'a> {
     kernels: &'a Kernels,
     encoder: Option<wgpu::CommandEncoder>,
     pass: Option<wgpu::ComputePass<'static>>,
+    /// An open render pass, with what it writes to. At most one of the two passes is open.
+    rendering: Option<(wgpu::RenderPass<'static>, Arc<Memory>)>,
     steps: Vec<u8>,
     flop: u64,
     timing: Option<Timing<'a>>,
@@ -38,8 +41,16 @@ struct Timing<'a> {
 impl<'a> Recorder<'a> {
     /// An empty recording.
     pub fn new(kernels: &'a Kernels) -> Self {
-        let (steps, submissions) = (Vec::new(), Vec::new());
-        Self { kernels, encoder: None, pass: None, steps, flop: 0, timing: None, submissions }
+        Self {
+            kernels,
+            encoder: None,
+            pass: None,
+            rendering: None,
+            steps: Vec::new(),
+            flop: 0,
+            timing: None,
+            submissions: Vec::new(),
+        }
     }
 
     /// An empty recording whose launches are timed.
@@ -94,7 +105,7 @@ impl<'a> Recorder<'a> {
         let inside = timed.filter(|(timestamps, _)| timestamps.inside_passes);
         let queries = inside.and_then(|(timestamps, launch)| timestamps.queries(launch));
         let around = if inside.is_some() { None } else { timed };
-        let pass = self.pass(around);
+        let pass = self.compute_pass(around);
         if let Some((set, first)) = queries {
             pass.write_timestamp(set, first);
         }
@@ -107,21 +118,29 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Records a render pass of its own, timed at its ends.
+    /// Renders in the pass that is open for the same target, or a new one; where it is timed in one of its
+    /// own, at its ends.
     fn draw(&mut self, launch: &Launch, draw: &Draw, step: u32) {
-        self.pass = None;
         let queries = self.next_timed().and_then(|(timestamps, launch)| timestamps.queries(launch));
         let timestamps = queries.map(|(query_set, first)| wgpu::RenderPassTimestampWrites {
             query_set,
             beginning_of_pass_write_index: Some(first),
             end_of_pass_write_index: Some(first + 1),
         });
-        launch.draw(self.encoder(), draw, draw.scissors(), step, timestamps);
-    }
-
-    fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
-        let device = &self.kernels.gpu.device;
-        self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
+        self.pass = None;
+        let open = self.rendering.take();
+        let same = |target: &Arc<Memory>| queries.is_none() && Arc::ptr_eq(target, draw.target());
+        let mut pass = match open.filter(|(_, target)| same(target)) {
+            Some((pass, _)) => pass,
+            None => {
+                let encoder = encoder(&mut self.encoder, self.kernels);
+                draw.pass(encoder, timestamps).forget_lifetime()
+            }
+        };
+        launch.draw(&mut pass, draw, draw.scissors(), step);
+        if queries.is_none() {
+            self.rendering = Some((pass, Arc::clone(draw.target())));
+        }
     }
 
     /// True if enough work is recorded for a submission of its own.
@@ -139,7 +158,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// [`GpuError`] if the device has reported a fault.
     pub fn submit(&mut self) -> Result<(), GpuError> {
-        self.pass = None;
+        (self.pass, self.rendering) = (None, None);
         let Some(encoder) = self.encoder.take() else { return Ok(()) };
         let gpu = &self.kernels.gpu;
         let start = Instant::now();
@@ -169,11 +188,13 @@ impl<'a> Recorder<'a> {
         Some((timing.timestamps, launch))
     }
 
-    /// The pass that is open, or a new one, with timestamps at its ends for the launch in `around`.
-    fn pass(&mut self, around: Option<(&Timestamps, u32)>) -> &mut wgpu::ComputePass<'static> {
-        let device = &self.kernels.gpu.device;
-        let encoder =
-            self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()));
+    /// The compute pass that is open, or a new one, with timestamps at its ends for the launch in `around`.
+    fn compute_pass(
+        &mut self,
+        around: Option<(&Timestamps, u32)>,
+    ) -> &mut wgpu::ComputePass<'static> {
+        self.rendering = None;
+        let encoder = encoder(&mut self.encoder, self.kernels);
         self.pass.get_or_insert_with(|| {
             let queries = around.and_then(|(timestamps, launch)| timestamps.queries(launch));
             let timestamp_writes =
@@ -186,4 +207,12 @@ impl<'a> Recorder<'a> {
             encoder.begin_compute_pass(&descriptor).forget_lifetime()
         })
     }
+}
+
+/// The encoder that is open, or a new one.
+fn encoder<'a>(
+    open: &'a mut Option<wgpu::CommandEncoder>,
+    kernels: &Kernels,
+) -> &'a mut wgpu::CommandEncoder {
+    open.get_or_insert_with(|| kernels.gpu.device.create_command_encoder(&Default::default()))
 }
