@@ -163,7 +163,8 @@ impl Texels {
         Self { texture, order, view: whole, layers, size, untouched }
     }
 
-    /// Whether all is zero since nothing can have been written; from now on something can.
+    /// Whether all is zero since nothing can have been written; from now on something can. Who is told so
+    /// may write zeros to all of it, as long as that is submitted before anything else is written.
     pub(crate) fn touch(&self) -> bool {
         self.untouched.swap(false, Ordering::Relaxed)
     }

@@ -222,11 +222,11 @@ impl Kernels {
         })?;
         let work = match (compiled.pipeline.clone(), target) {
             (Pipeline::Compute(pipeline), _) => Work::Dispatch(pipeline, variant.grid),
-            (Pipeline::Render(pipeline), target) => {
-                let scissors = target.map(|range| Texels::scissors(range.offset, range.size));
-                let target = target.map_or_else(|| uniform.clone(), |range| range.buffer.clone());
-                Work::Draw(Draw { pipeline, target, scissors: scissors.unwrap_or_default() })
+            (Pipeline::Render(pipeline), Some(range)) => {
+                let scissors = Texels::scissors(range.offset, range.size);
+                Work::Draw(Draw { pipeline, target: range.buffer.clone(), scissors })
             }
+            (Pipeline::Render(_), None) => unreachable!("what is rendered has a target"),
         };
         Ok(Launch { variant: variant.name, work, tensors, scalars })
     }

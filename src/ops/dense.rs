@@ -126,23 +126,6 @@ impl WeightsShuffle {
     }
 }
 
-/// What the variants need that render a gradient of weights.
-pub(super) struct WeightsRendered {
-    pub constants: Vec<(&'static str, u32)>,
-    pub supported: Result<(), String>,
-}
-
-impl WeightsRendered {
-    pub(super) fn of(facts: &AdapterFacts) -> Self {
-        let (lanes, supported) = Lanes::or_least(facts);
-        let supported = supported.and(match facts.blocks {
-            true => Ok(()),
-            false => Err("no render pass adds to weights on the adapter".to_owned()),
-        });
-        Self { constants: vec![("LANES", lanes.shared)], supported }
-    }
-}
-
 fn blocks(items: usize, size: u32) -> u64 {
     items.div_ceil(size as usize) as u64
 }

@@ -1,6 +1,6 @@
 //! The gradient of a dense layer's weights and their update in one operation.
 
-use super::dense::{WeightsRendered, WeightsShuffle, slices};
+use super::dense::{WeightsShuffle, slices};
 use super::update::{self, MOMENTS};
 use super::{Data, Decay, DenseBackwardWeights, Form, Op, Slice, Update, rounding};
 use crate::gpu::AdapterFacts;
@@ -62,13 +62,14 @@ impl Op for DenseBackwardUpdate {
         }];
         // A render pass adds to what there is, and cannot see it.
         if self.form == Form::Sgd && self.decay == Decay::None {
-            let WeightsRendered { constants, supported } = WeightsRendered::of(facts);
+            let (lanes, supported) = Lanes::or_least(facts);
+            let lacking = || "no weights lie in blocks on the adapter".to_owned();
             variants.push(rendered! {
                 "dense_backward_update_rendered",
-                constants,
+                constants: vec![("LANES", lanes.shared)],
                 dims: self.slice.dims(None),
                 target: Some("p"),
-                supported,
+                supported: supported.and(facts.blocks.then_some(()).ok_or_else(lacking)),
             });
         }
         variants

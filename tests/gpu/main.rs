@@ -5,6 +5,7 @@
 //! so and pass, unless `VGG_REQUIRE_GPU=1`.
 
 mod augment;
+mod blocks;
 mod device;
 mod explain;
 #[path = "../oracle/fixtures.rs"]
