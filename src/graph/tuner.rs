@@ -97,7 +97,9 @@ impl Tuner<'_> {
                 Err(why) => contender.found.dropped = Some(Dropped::Unusable(why)),
             }
         }
-        if !self.leave_the_slow(&mut all, task.images)? || !self.rounds(&mut all, task.images)? {
+        if !self.leave_the_slow(&mut all, task.model, task.images)?
+            || !self.rounds(&mut all, task.images)?
+        {
             return Ok(None);
         }
         for contender in all.iter_mut().filter(|contender| contender.runs()) {
@@ -180,8 +182,14 @@ impl Tuner<'_> {
         Ok(wrong)
     }
 
-    /// Times all on a share of the images and drops those far behind. False if time is over.
-    fn leave_the_slow(&self, all: &mut [Contender<'_>], images: usize) -> Result<bool, GraphError> {
+    /// Times all on a share of the images and drops those far behind, but for the model's: with that the others
+    /// are compared, and a single short time may mislead. False if time is over.
+    fn leave_the_slow(
+        &self,
+        all: &mut [Contender<'_>],
+        model: &str,
+        images: usize,
+    ) -> Result<bool, GraphError> {
         let few = images.div_ceil(SHARE);
         let mut fastest = f64::INFINITY;
         for contender in all.iter_mut().filter(|contender| contender.runs()) {
@@ -207,7 +215,7 @@ impl Tuner<'_> {
         for contender in all.iter_mut().filter(|contender| contender.runs()) {
             let seconds = contender.found.seconds.unwrap_or(0.0);
             let times = seconds * few as f64 / (images as f64 * fastest);
-            if times > TOO_SLOW {
+            if times > TOO_SLOW && contender.variant.name != model {
                 contender.found.dropped = Some(Dropped::Slow(times));
             }
         }
