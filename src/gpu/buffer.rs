@@ -85,26 +85,6 @@ impl BufferRange {
         }
     }
 
-    /// Records a copy of the range, which is in a storage buffer, to the start of `to`, which is in another.
-    pub(crate) fn copy_over(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        to: &Self,
-        gpu: &Gpu,
-    ) -> Result<(), GpuError> {
-        let refused = |message: String| Err(gpu.refused("copying a buffer", message));
-        if self.size > to.size {
-            return refused(format!("{} bytes into a range of {}", self.size, to.size));
-        }
-        let (Memory::Bytes(from), Memory::Bytes(target)) =
-            (&*self.buffer.memory, &*to.buffer.memory)
-        else {
-            return refused("texels are no buffer".to_owned());
-        };
-        encoder.copy_buffer_to_buffer(from, self.offset, target, to.offset, self.size);
-        Ok(())
-    }
-
     /// Records a copy of the range to the start of `staging`: of as many bytes as [`BufferRange::staged`]
     /// says, which are those of the range where it is not in blocks.
     pub(super) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, staging: &wgpu::Buffer) {
@@ -227,8 +207,14 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::Refused`] if one is in texels, others if the device has reported a fault.
     pub fn copy(&self, from: &BufferRange, to: &BufferRange) -> Result<(), GpuError> {
+        let (Memory::Bytes(source), Memory::Bytes(target)) =
+            (&*from.buffer.memory, &*to.buffer.memory)
+        else {
+            return Err(self.refused("copying a buffer", "texels are no buffer".to_owned()));
+        };
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        from.part(0, from.size.min(to.size)).copy_over(&mut encoder, to, self)?;
+        let size = from.size.min(to.size);
+        encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, size);
         self.queue.submit([encoder.finish()]);
         self.check("copying a buffer")
     }

@@ -232,7 +232,7 @@ impl Storage {
     }
 
     /// True of a binding that it has in blocks.
-    pub(crate) fn has_in_blocks(self, binding: &Binding) -> bool {
+    pub fn has_in_blocks(self, binding: &Binding) -> bool {
         self == Self::Blocks && matches!(binding.layout, Layout::Panels { .. })
     }
 }

@@ -6,7 +6,6 @@ use std::{fs, iter};
 use vgg_wgpu::gpu::{AdapterFacts, BLOCK_BYTES};
 use vgg_wgpu::kernel::{Binding, Kernels, Step, Variant};
 use vgg_wgpu::ops::{Case, Data, Entry, Op, PROBES, REGISTRY, Storage, VerifyError, trial_step};
-use vgg_wgpu::shape::Layout;
 
 use crate::device;
 
@@ -178,9 +177,8 @@ fn check(name: &str) {
 
 /// Where tensors may lie for a variant of `op`.
 fn storages(op: &dyn Op, variant: &Variant, facts: &AdapterFacts) -> Vec<Storage> {
-    let has_panels = |b: &Binding| matches!(b.layout, Layout::Panels { .. });
     let (buffers, texels) = (variant.target.is_none(), variant.target.is_none() && facts.texels);
-    let blocks = facts.blocks && op.bindings().iter().any(has_panels);
+    let blocks = facts.blocks && op.bindings().iter().any(|b| Storage::Blocks.has_in_blocks(b));
     let all = [(buffers, Storage::Buffers), (texels, Storage::Texels), (blocks, Storage::Blocks)];
     all.into_iter().filter(|(tried, _)| *tried).map(|(_, storage)| storage).collect()
 }
