@@ -16,73 +16,77 @@ fn main(
     @builtin(local_invocation_index) invocation: u32,
 ) {
     let d = dims;
-    let k_blocks = (d.out_quads + QUADS - 1u) / QUADS;
+    let k_blocks = (d.out_quads + (QUADS - 1u)) / QUADS;
     let group = group_index(workgroup, workgroups);
     let split = group / (k_blocks * d.in_quads);
-    if split >= d.splits {
-        return;
-    }
-    let quad = group % d.in_quads;
-    let first_quad = group / d.in_quads % k_blocks * QUADS;
+    if split < d.splits {
+        let quad = group % d.in_quads;
+        let first_quad = group / d.in_quads % k_blocks * QUADS;
 
-    let positions = step.images * d.row_blocks * d.width;
-    let blocks = (positions + GROUP - 1u) / GROUP;
-    let begin = split * blocks / d.splits;
-    let end = (split + 1u) * blocks / d.splits;
-    let pitch = (d.width + 2u) * d.in_quads;
-    let dy_columns = d.width + 2u * d.dy_halo;
-    //@ for q in range(QUADS)
-    let k_${q} = min(first_quad + ${q}u, d.out_quads - 1u);
-    var bias_${q} = vec4<f32>();
-    //@ for t in range(9)
-    //@ for c in range(CHANNELS)
-    var sum_${t}_${c}_${q} = vec4<f32>();
-    //@ endfor
-    //@ endfor
-    //@ endfor
-    for (var block = begin; block < end; block++) {
-        let wanted = block * GROUP + invocation;
-        let position = min(wanted, positions - 1u);
-        let column = position % d.width;
-        let top = (position / d.width) % d.row_blocks * ROWS;
-        let image = position / (d.width * d.row_blocks);
-        let corner = image * (d.height + 2u) * pitch + column * d.in_quads + quad;
-        let dy_corner = (image * (d.height + 2u * d.dy_halo) + d.dy_halo) * dy_columns
-            + column + d.dy_halo;
-        //@ for j in range(ROWS + 2)
-        let row_${j} = corner + min(top + ${j}u, d.height + 1u) * pitch;
-        //@ for s in range(3)
-        let in_${j}_${s} = load_x(row_${j} + ${s}u * d.in_quads);
-        //@ endfor
-        //@ endfor
-        //@ for j in range(ROWS)
-        let inside_${j} = select(0.0, 1.0, wanted < positions && top + ${j}u < d.height);
-        let dy_row_${j} = (dy_corner + min(top + ${j}u, d.height - 1u) * dy_columns) * d.out_quads;
+        let positions = step.images * d.row_blocks * d.width;
+        let blocks = (positions + (GROUP - 1u)) / GROUP;
+        let begin = split * blocks / d.splits;
+        let end = (split + 1u) * blocks / d.splits;
+        let pitch = (d.width + 2u) * d.in_quads;
+        let dy_columns = d.width + 2u * d.dy_halo;
         //@ for q in range(QUADS)
-        let out_${j}_${q} = load_dy(dy_row_${j} + k_${q}) * inside_${j};
-        //@ endfor
-        //@ endfor
+        let k_${q} = min(first_quad + ${q}u, d.out_quads - 1u);
+        var bias_${q} = vec4<f32>();
         //@ for t in range(9)
         //@ for c in range(CHANNELS)
-        //@ for q in range(QUADS)
-        //@ for j in range(ROWS)
-        sum_${t}_${c}_${q} = fma(
-            vec4<f32>(in_${j + t // 3}_${t % 3}[${c}]), out_${j}_${q}, sum_${t}_${c}_${q}
-        );
+        var sum_${t}_${c}_${q} = vec4<f32>();
         //@ endfor
         //@ endfor
         //@ endfor
+        var block = begin;
+        loop {
+            if block >= end {
+                break;
+            }
+            let wanted = block * GROUP + invocation;
+            let position = min(wanted, positions - 1u);
+            let column = position % d.width;
+            let top = (position / d.width) % d.row_blocks * ROWS;
+            let image = position / (d.width * d.row_blocks);
+            let corner = image * (d.height + 2u) * pitch + column * d.in_quads + quad;
+            let dy_corner = (image * (d.height + 2u * d.dy_halo) + d.dy_halo) * dy_columns
+                + column + d.dy_halo;
+            //@ for j in range(ROWS + 2)
+            let row_${j} = corner + min(top + ${j}u, d.height + 1u) * pitch;
+            //@ for s in range(3)
+            let in_${j}_${s} = load_x(row_${j} + ${s}u * d.in_quads);
+            //@ endfor
+            //@ endfor
+            //@ for j in range(ROWS)
+            let inside_${j} = select(0.0, 1.0, (wanted < positions) & (top + ${j}u < d.height));
+            let dy_row_${j} = (dy_corner + min(top + ${j}u, d.height - 1u) * dy_columns) * d.out_quads;
+            //@ for q in range(QUADS)
+            let out_${j}_${q} = load_dy(dy_row_${j} + k_${q}) * inside_${j};
+            //@ endfor
+            //@ endfor
+            //@ for t in range(9)
+            //@ for c in range(CHANNELS)
+            //@ for q in range(QUADS)
+            //@ for j in range(ROWS)
+            sum_${t}_${c}_${q} = fma(
+                vec4<f32>(in_${j + t // 3}_${t % 3}[${c}]), out_${j}_${q}, sum_${t}_${c}_${q}
+            );
+            //@ endfor
+            //@ endfor
+            //@ endfor
+            //@ endfor
+            //@ for q in range(QUADS)
+            //@ for j in range(ROWS)
+            bias_${q} += out_${j}_${q};
+            //@ endfor
+            //@ endfor
+            continuing {
+                block++;
+            }
+        }
+        //@ for i in range(36 * QUADS) if i // QUADS % 4 < CHANNELS
+        var item_${i} = sum_${i // QUADS // 4}_${i // QUADS % 4}_${i % QUADS};
         //@ endfor
-        //@ for q in range(QUADS)
-        //@ for j in range(ROWS)
-        bias_${q} += out_${j}_${q};
-        //@ endfor
-        //@ endfor
+    //@ include "common/partial_sums.wgsl"
     }
-    //@ for i in range(36 * QUADS)
-    //@ set c = i // QUADS % 4
-    //@ set name = "sum_" ~ (i // QUADS // 4) ~ "_" ~ c ~ "_" ~ (i % QUADS)
-    var item_${i} = ${name if c < CHANNELS else "vec4<f32>()"};
-    //@ endfor
-//@ include "common/partial_sums.wgsl"
 }

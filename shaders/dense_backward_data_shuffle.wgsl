@@ -17,64 +17,67 @@ fn main(
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
     let d = dims;
+    let images = step.images;
     // Image blocks one after another read the same weights while these are in the cache.
-    let image_blocks = (step.images + IMAGES - 1u) / IMAGES;
+    let image_blocks = (images + (IMAGES - 1u)) / IMAGES;
     let group = group_index(workgroup, workgroups);
     let first = group % image_blocks * IMAGES;
     let first_quad = group / image_blocks * GROUP;
-    if first_quad >= d.in_quads {
-        return;
-    }
-    let wanted = first_quad + invocation;
-    let quad = min(wanted, d.in_quads - 1u);
-    let lane = subgroup_lane % LANES;
-    //@ for i in range(loads)
-    let row_${i} = min(first + ${i}u * LANES + lane, step.images - 1u) * d.out_quads;
-    //@ endfor
-    //@ for n in range(IMAGES)
-    var sum_${n} = vec4<f32>();
-    //@ endfor
-    // The last panel may have more columns than there are outputs.
-    // As far as drivers know the number differs by invocation, which keeps them from compiling the kernel
-    // again for each layer.
-    let bound = min(d.panels * 8u, d.out_quads - d.first_quad);
-    let quads = select(bound, 0u, invocation >= GROUP);
-    var k = 0u;
-    //@ for steps in [2, 1]
-    for (; k + ${steps}u <= quads; k += ${steps}u) {
-        //@ for t in range(steps)
-        let at_${t} = ((k + ${t}u) / 8u * panel_rows(d.in_quads) + quad * 4u) * 8u + (k + ${t}u) % 8u;
-        let block_${t} = transpose(
-            mat4x4<f32>(
-                load_w(at_${t}), load_w(at_${t} + 8u), load_w(at_${t} + 16u), load_w(at_${t} + 24u)
-            )
-        );
+    if first_quad < d.in_quads {
+        let wanted = first_quad + invocation;
+        let quad = min(wanted, d.in_quads - 1u);
+        let lane = subgroup_lane % LANES;
         //@ for i in range(loads)
-        let out_${t}_${i} = load_dy(row_${i} + d.first_quad + k + ${t}u);
+        let row_${i} = min(first + ${i}u * LANES + lane, images - 1u) * d.out_quads;
         //@ endfor
-        //@ endfor
-        // One image at a time keeps its sums in registers.
         //@ for n in range(IMAGES)
-        //@ for t in range(steps)
-        //@ for e in range(4)
-        sum_${n} = fma(
-            vec4<f32>(subgroupShuffle(out_${t}_${n // LANES}[${e}], ${n % LANES}u)),
-            block_${t}[${e}],
-            sum_${n}
-        );
+        var sum_${n} = vec4<f32>();
         //@ endfor
+        // The last panel may have more columns than there are outputs.
+        // As far as drivers know the number differs by invocation, which keeps them from compiling the kernel
+        // again for each layer.
+        let bound = min(d.panels * 8u, d.out_quads - d.first_quad);
+        let quads = select(bound, 0u, invocation >= GROUP);
+        var k = 0u;
+        //@ for steps in [2, 1]
+        loop {
+            if k + ${steps}u > quads {
+                break;
+            }
+            //@ for t in range(steps)
+            let at_${t} = ((k + ${t}u) / 8u * panel_rows(d.in_quads) + quad * 4u) * 8u + (k + ${t}u) % 8u;
+            let block_${t} = transpose(
+                mat4x4<f32>(
+                    load_w(at_${t}), load_w(at_${t} + 8u), load_w(at_${t} + 16u), load_w(at_${t} + 24u)
+                )
+            );
+            //@ for i in range(loads)
+            let out_${t}_${i} = load_dy(row_${i} + d.first_quad + k + ${t}u);
+            //@ endfor
+            //@ endfor
+            // One image at a time keeps its sums in registers.
+            //@ for n in range(IMAGES)
+            //@ for t in range(steps)
+            //@ for e in range(4)
+            sum_${n} = fma(
+                vec4<f32>(subgroupShuffle(out_${t}_${n // LANES}[${e}], ${n % LANES}u)),
+                block_${t}[${e}],
+                sum_${n}
+            );
+            //@ endfor
+            //@ endfor
+            //@ endfor
+            continuing {
+                k += ${steps}u;
+            }
+        }
         //@ endfor
+        //@ for n in range(IMAGES)
+        if (first + ${n}u < images) & (wanted == quad) {
+            let at = (first + ${n}u) * d.in_quads + quad;
+            let value = sum_${n} + select(vec4<f32>(), load_dx(at), d.accumulate == 1u);
+            store_dx(at, select(vec4<f32>(), value * d.scale, load_x(at) > vec4<f32>()));
+        }
         //@ endfor
     }
-    //@ endfor
-    if wanted != quad {
-        return;
-    }
-    //@ for n in range(IMAGES)
-    if first + ${n}u < step.images {
-        let at = (first + ${n}u) * d.in_quads + quad;
-        let value = sum_${n} + select(vec4<f32>(), load_dx(at), d.accumulate == 1u);
-        store_dx(at, select(vec4<f32>(), value * d.scale, load_x(at) > vec4<f32>()));
-    }
-    //@ endfor
 }

@@ -19,65 +19,70 @@ fn main(
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
     let d = dims;
+    let images = step.images;
     let inputs = d.in_quads * 4u;
     // Image blocks one after another read the same weights while these are in the cache.
-    let image_blocks = (step.images + IMAGES - 1u) / IMAGES;
+    let image_blocks = (images + (IMAGES - 1u)) / IMAGES;
     let group = group_index(workgroup, workgroups);
     let first = group % image_blocks * IMAGES;
     let first_quad = group / image_blocks * GROUP;
-    if first_quad >= d.panels * 8u {
-        return;
-    }
-    let wanted = first_quad + invocation;
-    let quad = min(wanted, d.panels * 8u - 1u);
-    let column = quad / 8u * panel_rows(d.in_quads) * 8u + quad % 8u;
-    let lane = subgroup_lane % LANES;
-    //@ for i in range(loads)
-    let row_${i} = min(first + ${i}u * LANES + lane, step.images - 1u) * d.in_quads;
-    //@ endfor
-    //@ for n in range(IMAGES)
-    var sum_${n} = vec4<f32>();
-    //@ endfor
-    var c = 0u;
-    //@ for steps in [2, 1]
-    for (; c + ${steps}u <= d.in_quads; c += ${steps}u) {
-        //@ for t in range(steps)
+    if first_quad < d.panels * 8u {
+        let wanted = first_quad + invocation;
+        let quad = min(wanted, d.panels * 8u - 1u);
+        let column = quad / 8u * panel_rows(d.in_quads) * 8u + quad % 8u;
+        let lane = subgroup_lane % LANES;
         //@ for i in range(loads)
-        let in_${t}_${i} = load_x(row_${i} + c + ${t}u);
+        let row_${i} = min(first + ${i}u * LANES + lane, images - 1u) * d.in_quads;
         //@ endfor
-        //@ for e in range(4)
-        let w_${t}_${e} = load_w(column + (c * 4u + ${t * 4 + e}u) * 8u);
-        //@ endfor
-        //@ endfor
-        // One image at a time keeps its sums in registers.
         //@ for n in range(IMAGES)
-        //@ for t in range(steps)
-        //@ for e in range(4)
-        sum_${n} = fma(
-            vec4<f32>(subgroupShuffle(in_${t}_${n // LANES}[${e}], ${n % LANES}u)), w_${t}_${e}, sum_${n}
-        );
+        var sum_${n} = vec4<f32>();
         //@ endfor
+        var c = 0u;
+        //@ for steps in [2, 1]
+        loop {
+            if c + ${steps}u > d.in_quads {
+                break;
+            }
+            //@ for t in range(steps)
+            //@ for i in range(loads)
+            let in_${t}_${i} = load_x(row_${i} + c + ${t}u);
+            //@ endfor
+            //@ for e in range(4)
+            let w_${t}_${e} = load_w(column + (c * 4u + ${t * 4 + e}u) * 8u);
+            //@ endfor
+            //@ endfor
+            // One image at a time keeps its sums in registers.
+            //@ for n in range(IMAGES)
+            //@ for t in range(steps)
+            //@ for e in range(4)
+            sum_${n} = fma(
+                vec4<f32>(subgroupShuffle(in_${t}_${n // LANES}[${e}], ${n % LANES}u)), w_${t}_${e}, sum_${n}
+            );
+            //@ endfor
+            //@ endfor
+            //@ endfor
+            continuing {
+                c += ${steps}u;
+            }
+        }
         //@ endfor
+        let out = d.first_quad + quad;
+        let used = (wanted == quad) & (out < d.out_quads);
+        let bias = load_w(column + inputs * 8u);
+        var dropped_of = vec2<u32>(); // eight images each
+        let masks = masks_of(IMAGES, invocation);
+        let rounds = rounds_of(invocation);
+        for (var n = 0u; n < masks; n++) {
+            let bits = dropped((first + n) * d.out_quads + out, d.out_quads, rounds) << (n % 8u * 4u);
+            dropped_of |= select(vec2<u32>(0u, bits), vec2<u32>(bits, 0u), n < 8u);
+        }
+        //@ for n in range(IMAGES)
+        if used & (first + ${n}u < images) {
+            let value = sum_${n} + bias;
+            let positive = select(value, max(value, vec4<f32>()), d.relu == 1u);
+            let kept = with_dropout(positive, dropped_of[${n // 8}], ${n % 8}u);
+            store_y((first + ${n}u) * d.out_quads + out, kept);
+        }
         //@ endfor
     }
-    //@ endfor
-    let out = d.first_quad + quad;
-    if wanted != quad || out >= d.out_quads {
-        return;
-    }
-    let bias = load_w(column + inputs * 8u);
-    var dropped_of = vec2<u32>(); // eight images each
-    let masks = masks_of(IMAGES, invocation);
-    for (var n = 0u; n < masks; n++) {
-        let bits = dropped((first + n) * d.out_quads + out, d.out_quads) << (n % 8u * 4u);
-        dropped_of |= select(vec2<u32>(0u, bits), vec2<u32>(bits, 0u), n < 8u);
-    }
-    //@ for n in range(IMAGES)
-    if first + ${n}u < step.images {
-        let value = sum_${n} + bias;
-        let positive = select(value, max(value, vec4<f32>()), d.relu == 1u);
-        let kept = with_dropout(positive, dropped_of[${n // 8}], ${n % 8}u);
-        store_y((first + ${n}u) * d.out_quads + out, kept);
-    }
-    //@ endfor
 }

@@ -67,7 +67,7 @@ fn main(
     let masks = masks_of(8u, invocation);
     for (var m = 0u; m < masks; m++) {
         let n = first + row_of(invocation, m);
-        dropped_of |= dropped(n * d.out_quads + out, d.out_quads) << (m * 4u);
+        dropped_of |= dropped(n * d.out_quads + out, d.out_quads, rounds_of(invocation)) << (m * 4u);
     }
     //@ for m in range(8)
     {

@@ -16,10 +16,10 @@ fn multiply_high(a: u32, b: u32) -> u32 {
     return a1 * b1 + (middle >> 16u) + (carry >> 16u);
 }
 
-fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+fn philox(counter: vec4<u32>, key: vec2<u32>, rounds: u32) -> vec4<u32> {
     var c = counter;
     var k = key;
-    for (var round = 0u; round < 10u; round++) {
+    for (var round = 0u; round < rounds; round++) {
         let high_0 = multiply_high(0xD2511F53u, c.x);
         let high_1 = multiply_high(0xCD9E8D57u, c.z);
         c = vec4<u32>(high_1 ^ c.y ^ k.x, 0xCD9E8D57u * c.z, high_0 ^ c.w ^ k.y, 0xD2511F53u * c.x);
@@ -34,12 +34,17 @@ fn masks_of(images: u32, invocation: u32) -> u32 {
     return select(images, 0u, (dims.dropout_threshold == 0u) | (invocation == 0xffffffffu));
 }
 
+// Rounds of the generator: 10, which drivers would unroll, did they know it.
+fn rounds_of(invocation: u32) -> u32 {
+    return select(10u, 0u, invocation == 0xffffffffu);
+}
+
 // Which values of a quad are dropped, as the lowest four bits; quads are numbered from the first of
 // the micro-batch.
-fn dropped(quad: u32, quads: u32) -> u32 {
+fn dropped(quad: u32, quads: u32, rounds: u32) -> u32 {
     let element = step.image_base * quads + quad;
     let counter = vec4<u32>(element, 0u, step.number, dims.dropout_layer);
-    let random = philox(counter, vec2<u32>(step.seed, 0u));
+    let random = philox(counter, vec2<u32>(step.seed, 0u), rounds);
     let bits = select(
         vec4<u32>(), vec4<u32>(1u, 2u, 4u, 8u), random < vec4<u32>(dims.dropout_threshold)
     );

@@ -21,6 +21,8 @@
 // right for every subgroup of LANES or more. No barriers, no workgroup memory.
 // Grid: ceil(n * row_blocks * tile_columns / GROUP) * ceil(out_quads / QUADS) workgroups of one
 // subgroup.
+// Conditions, loops and places are written so that Mesa's optimizer, which takes most of a start, needs few
+// rounds: see docs/performance.md.
 // The includer gives `store`, or `store_window`. PICTURE_ROWS defined: there is no source, its values
 // come from 8-bit images (common/pictures_window.wgsl), of at most 3 channels.
 //@ from "common/winograd_matrices.wgsl" import A_T, B_T, combine
@@ -60,140 +62,177 @@ fn main(
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
     let d = dims;
-    let tile_columns = (d.width + TILE - 1u) / TILE;
+    let tile_columns = (d.width + (TILE - 1u)) / TILE;
     let places = step.images * d.row_blocks * tile_columns;
-    let position_groups = (places + GROUP - 1u) / GROUP;
+    let position_groups = (places + (GROUP - 1u)) / GROUP;
     let group = group_index(workgroup, workgroups);
     let first_quad = (group / position_groups) * QUADS;
-    if first_quad >= d.out_quads {
-        return;
-    }
-    let wanted = (group % position_groups) * GROUP + invocation;
-    let position = min(wanted, places - 1u);
-    let left = position % tile_columns * TILE;
-    let top = (position / tile_columns) % d.row_blocks * (TILE * TILES);
-    let image = position / (tile_columns * d.row_blocks);
+    if first_quad < d.out_quads {
+        let wanted = (group % position_groups) * GROUP + invocation;
+        let position = min(wanted, places - 1u);
+        let left = position % tile_columns * TILE;
+        let top = (position / tile_columns) % d.row_blocks * (TILE * TILES);
+        let image = position / (tile_columns * d.row_blocks);
 
-    //@ if PICTURE_ROWS is defined
-    //@ include "common/pictures_window.wgsl"
-    //@ else
-    // Offsets of the window's rows and columns; those past the halo feed only outputs that are not
-    // stored.
-    let pitch = (d.width + 2u) * d.in_quads;
-    let corner = image * (d.height + 2u) * pitch;
-    //@ for j in range(rows)
-    let row_${j} = corner + min(top + ${j}u, d.height + 1u) * pitch;
-    //@ endfor
-    //@ for s in range(SIDE)
-    let column_${s} = min(left + ${s}u, d.width + 1u) * d.in_quads;
-    //@ endfor
-    //@ endif
-
-    // Which weight quad each lane loads: item = channel * QUADS + quad.
-    let lane = subgroup_lane % LANES;
-    //@ for i in range(loads)
-    let item_${i} = min(${i}u * LANES + lane, ${items - 1}u);
-    let weight_${i} = item_${i} / QUADS * d.out_quads
-        + min(first_quad + item_${i} % QUADS, d.out_quads - 1u);
-    //@ endfor
-    let point_pitch = d.in_quads * 4u * d.out_quads;
-
-    //@ if CHANNELS == 4
-    //@ for k in range(QUADS * 4)
-    //@ for point in range(SIDE * SIDE)
-    //@ for t in range(TILES)
-    var sum_${k}_${point}_${t} = 0.0;
-    //@ endfor
-    //@ endfor
-    //@ endfor
-    for (var quad = 0u; quad < d.in_quads; quad++) {
-    //@ else
-    // One quad holds all channels.
-        let quad = 0u;
-    //@ endif
-        //@ for j in range(rows)
-        //@ for s in range(SIDE)
-        //@ if PICTURE_ROWS is undefined
-        let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
-        //@ endif
-        //@ endfor
-        //@ for b in range(SIDE)
-        let half_${j}_${b} = ${combine(B_T[TILE][b], "in_" ~ j ~ "_")};
-        //@ endfor
-        //@ endfor
-        let weights = quad * 4u * d.out_quads;
-        //@ for point in range(SIDE * SIDE)
-        //@ if CHANNELS == 4 and point % SIDE == 0
-        // A row of points in a loop that is left after one round, for the driver's compiler: its time
-        // grows faster than a block without branches, and within a short one it keeps inputs in registers.
-        loop {
-        //@ endif
-        //@ for i in range(loads)
-        let w_${point}_${i} = load_u(${point}u * point_pitch + weights + weight_${i});
-        //@ endfor
-        //@ if CHANNELS == 4
-        ${products(point, range(QUADS * 4), "")}
-        //@ for k in range(QUADS * 4)
-        //@ for t in range(TILES)
-        sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
-        //@ endfor
-        //@ endfor
-        //@ endif
-        //@ if CHANNELS == 4 and point % SIDE == SIDE - 1
-        if d.in_quads > 0u {
-            break;
-        }
-        }
-        //@ endif
-        //@ endfor
-    //@ if CHANNELS == 4
-    }
-    //@ endif
-    let used = wanted < places;
-    //@ for q in range(QUADS)
-    if first_quad + ${q}u < d.out_quads {
-        let bias = bias_of(first_quad + ${q}u);
-        //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
-        //@ if CHANNELS < 4
-        //@ for point in range(SIDE * SIDE)
-        ${products(point, sums, "0.0")}
-        //@ endfor
-        //@ endif
-        //@ for t in range(TILES)
-        //@ for point in range(SIDE * SIDE)
-        let m_${t}_${point // SIDE}_${point % SIDE} = vec4<f32>(
-            //@ for k in sums
-            sum_${k}_${point}_${t}${"" if CHANNELS == 4 else "_" ~ (CHANNELS - 1)},
-            //@ endfor
-        );
-        //@ endfor
-        //@ for a in range(TILE)
-        //@ for b in range(SIDE)
-        let n_${t}_${a}_${b} = ${combine(A_T[TILE][a], "m_" ~ t ~ "_", "_" ~ b)};
-        //@ endfor
-        //@ endfor
-        //@ if POOLED
-        if used && top + ${TILE * t + 1}u < d.height && left + 1u < d.width {
-            store_window(image, top / 2u + ${t}u, left / 2u, first_quad + ${q}u,
-                //@ for p in range(4)
-                ${combine(A_T[TILE][p % 2], "n_" ~ t ~ "_" ~ p // 2 ~ "_")},
-                //@ endfor
-                bias,
-            );
-        }
+        //@ if PICTURE_ROWS is defined
+        //@ include "common/pictures_window.wgsl"
         //@ else
-        //@ for a in range(TILE)
-        //@ for b in range(TILE)
-        if used && top + ${TILE * t + a}u < d.height && left + ${b}u < d.width {
-            store(image, top + ${TILE * t + a}u, left + ${b}u, first_quad + ${q}u,
-                ${combine(A_T[TILE][b], "n_" ~ t ~ "_" ~ a ~ "_")},
-                bias
-            );
-        }
+        // Offsets of the window's rows and columns; those past the halo feed only outputs that are not
+        // stored.
+        let pitch = (d.width + 2u) * d.in_quads;
+        let corner = image * (d.height + 2u) * pitch;
+        //@ for j in range(rows)
+        let row_${j} = corner + min(top + ${j}u, d.height + 1u) * pitch;
         //@ endfor
+        //@ for s in range(SIDE)
+        let column_${s} = min(left + ${s}u, d.width + 1u) * d.in_quads;
         //@ endfor
         //@ endif
+
+        // Which weight quad each lane loads: item = channel * QUADS + quad.
+        let lane = subgroup_lane % LANES;
+        //@ for i in range(loads)
+        let item_${i} = min(${i}u * LANES + lane, ${items - 1}u);
+        let weight_${i} = item_${i} / QUADS * d.out_quads
+            + min(first_quad + item_${i} % QUADS, d.out_quads - 1u);
+        //@ endfor
+        let quad_pitch = 4u * d.out_quads;
+
+        //@ if CHANNELS == 4
+        //@ for k in range(QUADS * 4)
+        //@ for point in range(SIDE * SIDE)
+        //@ for t in range(TILES)
+        var sum_${k}_${point}_${t} = 0.0;
+        //@ endfor
+        //@ endfor
+        //@ endfor
+        var quad = 0u;
+        loop {
+            if quad >= d.in_quads {
+                break;
+            }
+        //@ else
+        // One quad holds all channels.
+            let quad = 0u;
+        //@ endif
+            //@ for j in range(rows)
+            //@ for s in range(SIDE)
+            //@ if PICTURE_ROWS is undefined
+            let in_${j}_${s} = load_source(row_${j} + column_${s} + quad);
+            //@ endif
+            //@ endfor
+            //@ for b in range(SIDE)
+            let half_${j}_${b} = ${combine(B_T[TILE][b], "in_" ~ j ~ "_")};
+            //@ endfor
+            //@ endfor
+            //@ for point in range(SIDE * SIDE)
+            //@ if CHANNELS == 4 and point % SIDE == 0
+            // A row of points in a loop that is left after one round, for the driver's compiler: its time
+            // grows faster than a block without branches, and within a short one it keeps inputs in
+            // registers. Each for a reason of its own that always holds, which the driver cannot know:
+            // else it unrolls all loops but the first.
+            loop {
+            //@ endif
+            //@ for i in range(loads)
+            let w_${point}_${i} = load_u((${point}u * d.in_quads + quad) * quad_pitch + weight_${i});
+            //@ endfor
+            //@ if CHANNELS == 4
+            ${products(point, range(QUADS * 4), "")}
+            //@ for k in range(QUADS * 4)
+            //@ for t in range(TILES)
+            sum_${k}_${point}_${t} = sum_${k}_${point}_${t}_3;
+            //@ endfor
+            //@ endfor
+            //@ endif
+            //@ if CHANNELS == 4 and point % SIDE == SIDE - 1
+            if d.in_quads != ${4294967295 - point}u {
+                break;
+            }
+            }
+            //@ endif
+            //@ endfor
+        //@ if CHANNELS == 4
+            continuing {
+                quad++;
+            }
+        }
+        //@ endif
+        let used = wanted < places;
+        // Where rows of the output begin, with what belongs to them.
+        //@ if POOLED
+        let output_0 = output_place(image, top / 2u, left / 2u) + first_quad;
+        let output_pitch = (d.out_width + 2u * d.out_halo) * d.out_quads;
+        let position_0 = position_place(image, top / 2u, left / 2u) + first_quad;
+        let position_pitch = d.out_width * d.out_quads;
+        //@ for t in range(1, TILES)
+        let output_${t} = output_${t - 1} + output_pitch;
+        let position_${t} = position_${t - 1} + position_pitch;
+        //@ endfor
+        //@ else
+        let output_0 = output_place(image, top, left) + first_quad;
+        let output_pitch = (d.width + 2u * d.out_halo) * d.out_quads;
+        let seen_0 = seen_place(image, top, left) + first_quad;
+        let seen_pitch = (d.width + 2u) * d.out_quads;
+        //@ for j in range(1, TILE * TILES)
+        let output_${j} = output_${j - 1} + output_pitch;
+        let seen_${j} = seen_${j - 1} + seen_pitch;
+        //@ endfor
+        //@ endif
+        let floor = d.floor;
+        let masked = d.masked == 1u;
+        //@ for q in range(QUADS)
+        //@ if q > 0
+        if first_quad + ${q}u < d.out_quads {
+        //@ else
+        { // The first is known to exist.
+        //@ endif
+            let bias = bias_of(first_quad + ${q}u);
+            //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
+            //@ if CHANNELS < 4
+            //@ for point in range(SIDE * SIDE)
+            ${products(point, sums, "0.0")}
+            //@ endfor
+            //@ endif
+            //@ for t in range(TILES)
+            //@ for point in range(SIDE * SIDE)
+            let m_${t}_${point // SIDE}_${point % SIDE} = vec4<f32>(
+                //@ for k in sums
+                sum_${k}_${point}_${t}${"" if CHANNELS == 4 else "_" ~ (CHANNELS - 1)},
+                //@ endfor
+            );
+            //@ endfor
+            //@ for a in range(TILE)
+            //@ for b in range(SIDE)
+            let n_${t}_${a}_${b} = ${combine(A_T[TILE][a], "m_" ~ t ~ "_", "_" ~ b)};
+            //@ endfor
+            //@ endfor
+            //@ if POOLED
+            if used & (top + ${TILE * t + 1}u < d.height) & (left + 1u < d.width) {
+                store_window(
+                    output_${t} + ${q}u,
+                    position_${t} + ${q}u,
+                    //@ for p in range(4)
+                    ${combine(A_T[TILE][p % 2], "n_" ~ t ~ "_" ~ p // 2 ~ "_")},
+                    //@ endfor
+                    bias, floor,
+                );
+            }
+            //@ else
+            //@ for a in range(TILE)
+            //@ for b in range(TILE)
+            if used & (top + ${TILE * t + a}u < d.height) & (left + ${b}u < d.width) {
+                store(
+                    output_${TILE * t + a} + (${b}u * d.out_quads + ${q}u),
+                    seen_${TILE * t + a} + (${b}u * d.out_quads + ${q}u),
+                    ${combine(A_T[TILE][b], "n_" ~ t ~ "_" ~ a ~ "_")},
+                    bias, floor, masked,
+                );
+            }
+            //@ endfor
+            //@ endfor
+            //@ endif
+            //@ endfor
+        }
         //@ endfor
     }
-    //@ endfor
 }

@@ -181,11 +181,13 @@ ${row_of(A_T[TILE], "y", "row")}
             let n_${a}_${e} = ${combine(A_T[TILE][a], "m_", "_" ~ e)};
             //@ endfor
             //@ endfor
-            store_window(image, top / 2u, left / 2u, quad,
+            store_window(
+                output_place(image, top / 2u, left / 2u) + quad,
+                position_place(image, top / 2u, left / 2u) + quad,
                 //@ for p in range(4)
                 ${combine(A_T[TILE][p % 2], "n_" ~ p // 2 ~ "_")},
                 //@ endfor
-                bias,
+                bias, d.floor,
             );
             //@ else
             //@ for e in range(SIDE)
@@ -198,7 +200,11 @@ ${row_of(A_T[TILE], "y", "row")}
             //@ endfor
             //@ for x in range(TILE)
             if left + ${x}u < d.width {
-                store(image, top, left + ${x}u, quad, ${combine(A_T[TILE][x], "n_")}, bias);
+                store(
+                    output_place(image, top, left + ${x}u) + quad,
+                    seen_place(image, top, left + ${x}u) + quad,
+                    ${combine(A_T[TILE][x], "n_")}, bias, d.floor, d.masked == 1u,
+                );
             }
             //@ endfor
             //@ endif
