@@ -196,14 +196,10 @@ impl Kernels {
         dims.extend(buffers.iter().zip(&homes).filter_map(in_texels));
         let uniform = gpu.uniform("dims", (dims.len() as u64 * 4).max(16))?;
         gpu.write(&uniform.whole(), &dims)?;
-        let entries: Vec<_> = (0..)
-            .zip(buffers)
-            .zip(&homes)
-            .filter(|((binding, _), home)| home.is_bound_at(*binding))
-            .filter(|((binding, _), _)| !variant.renders(bindings, *binding))
-            .map(|((binding, range), _)| wgpu::BindGroupEntry {
+        let entries: Vec<_> = bound(variant, bindings, &homes)
+            .map(|(binding, _)| wgpu::BindGroupEntry {
                 binding,
-                resource: range.binding(),
+                resource: buffers[binding as usize].binding(),
             })
             .collect();
         let step =
@@ -393,13 +389,10 @@ impl Kernels {
         };
         let uses = if variant.target.is_some() { USES_OF_FRAGMENTS } else { USES_OF_COMPUTE };
         let storage = wgpu::BufferBindingType::Storage { read_only: uses.only };
-        let tensors: Vec<_> = (0..)
-            .zip(homes)
-            .filter(|(place, home)| home.is_bound_at(*place))
-            .filter(|(place, _)| !variant.renders(bindings, *place))
+        let tensors: Vec<_> = bound(variant, bindings, homes)
             .map(|(place, home)| match home {
                 Home::Buffer => entry(place, uses.stage, storage, false),
-                Home::Texels { order, .. } => texels_entry(place, uses, *order),
+                Home::Texels { order, .. } => texels_entry(place, uses, order),
             })
             .collect();
         let uniform = wgpu::BufferBindingType::Uniform;
@@ -480,14 +473,19 @@ pub enum Home {
     },
 }
 
-impl Home {
-    /// True if the binding at `place` has an entry of its own in the bind group.
-    fn is_bound_at(self, place: u32) -> bool {
-        match self {
-            Self::Buffer => true,
-            Self::Texels { first, .. } => first == place,
-        }
-    }
+/// The places of bindings that have an entry of their own in the bind group: the first of those in a
+/// texture, and not what is rendered.
+fn bound(
+    variant: &Variant,
+    bindings: &[Binding],
+    homes: &[Home],
+) -> impl Iterator<Item = (u32, Home)> {
+    let is_bound = |&(place, home): &(u32, Home)| match home {
+        Home::Buffer => true,
+        Home::Texels { first, .. } => first == place,
+    };
+    let all = (0..).zip(homes.iter().copied()).filter(is_bound);
+    all.filter(|(place, _)| !variant.renders(bindings, *place))
 }
 
 fn homes(buffers: &[BufferRange]) -> Vec<Home> {

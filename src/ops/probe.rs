@@ -182,7 +182,8 @@ impl Op for ProbeUniform {
     fn reference(&self, _step: &Step, buffers: &mut [Data]) {
         let [x] = buffers else { unreachable!("one binding") };
         for i in 0..self.layout.len(1) {
-            let unit = f64::from(hash(i as u32 ^ hash(self.seed)) >> 8) / f64::from(1 << 24);
+            let drawn = hash((i / 4) as u32 ^ hash(self.seed)).wrapping_mul(FACTORS[i % 4]);
+            let unit = f64::from(drawn >> 8) / f64::from(1 << 24);
             let value = f64::from(self.bound) * (2.0 * unit - 1.0);
             x[i] = if self.layout.is_padding(i) { 0.0 } else { value };
         }
@@ -192,6 +193,9 @@ impl Op for ProbeUniform {
         rounding(1)
     }
 }
+
+/// What the hash of a quad is multiplied by for each of its numbers.
+const FACTORS: [u32; 4] = [1, 747_796_405, 277_803_737, 2_891_336_453];
 
 fn hash(value: u32) -> u32 {
     let state = value.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
