@@ -8,7 +8,6 @@
 
 use std::borrow::Cow;
 use std::iter;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Texels in a row of [`Order::Rows`]. With the 16,384 rows that adapters offer this is a gigabyte,
 /// which is also the most that lavapipe gives a texture; a row less is used, see [`height`].
@@ -97,8 +96,6 @@ pub struct Texels {
     pub layers: Vec<wgpu::TextureView>,
     /// Bytes asked for: a multiple of 16.
     pub size: u64,
-    /// True as long as nothing can have been written, so that all is zero.
-    untouched: AtomicBool,
 }
 
 /// A rectangle of whole texels that lies in one piece in a linear copy.
@@ -159,14 +156,7 @@ impl Texels {
         let whole = view(order.dimension(), usage, 0, layers.max(1));
         let layer = |layer| view(wgpu::TextureViewDimension::D2, attachment, layer, 1);
         let layers = (0..layers).map(layer).collect();
-        let untouched = AtomicBool::new(true);
-        Self { texture, order, view: whole, layers, size, untouched }
-    }
-
-    /// Whether all is zero since nothing can have been written; from now on something can. Who is told so
-    /// may write zeros to all of it, as long as that is submitted before anything else is written.
-    pub(crate) fn touch(&self) -> bool {
-        self.untouched.swap(false, Ordering::Relaxed)
+        Self { texture, order, view: whole, layers, size }
     }
 
     /// Bytes that a texture may have on an adapter whose textures have sides of at most `side`.
@@ -176,7 +166,6 @@ impl Texels {
 
     /// Writes `bytes` from `offset` on, which is a multiple of 16, and of [`BLOCK_BYTES`] in blocks.
     pub(super) fn write(&self, queue: &wgpu::Queue, offset: u64, bytes: &[u8]) {
-        self.touch();
         if self.order == Order::Blocks {
             return self.write_blocks(queue, offset, bytes);
         }
@@ -280,6 +269,27 @@ impl Texels {
         for piece in pieces(offset, size) {
             let target = wgpu::TexelCopyBufferInfo { buffer: staging, layout: layout(piece.at) };
             encoder.copy_texture_to_buffer(self.target(piece.origin), target, piece.extent);
+        }
+    }
+
+    /// Bytes of what [`Texels::fill`] copies from.
+    pub(crate) fn fill_bytes(&self) -> u64 {
+        u64::from(self.texture.size().height + LAYERS - 1) * BLOCKS_ROW_BYTES
+    }
+
+    /// Records copies of `source` into all of a texture in blocks, layer by layer: each begins a row further on
+    /// than the one before. As each layer is written as a whole, none is cleared before.
+    pub(crate) fn fill(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer) {
+        let wgpu::Extent3d { width, height, .. } = self.texture.size();
+        for layer in 0..LAYERS {
+            let layout = wgpu::TexelCopyBufferLayout {
+                offset: u64::from(layer) * BLOCKS_ROW_BYTES,
+                bytes_per_row: Some(BLOCKS_ROW_BYTES as u32),
+                rows_per_image: None,
+            };
+            let source = wgpu::TexelCopyBufferInfo { buffer: source, layout };
+            let target = self.target(wgpu::Origin3d { x: 0, y: 0, z: layer });
+            encoder.copy_buffer_to_texture(source, target, extent(width, height, 1));
         }
     }
 

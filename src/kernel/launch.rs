@@ -128,16 +128,11 @@ impl Draw {
         encoder: &'a mut wgpu::CommandEncoder,
         timestamp_writes: Option<wgpu::RenderPassTimestampWrites<'_>>,
     ) -> wgpu::RenderPass<'a> {
-        let (layers, untouched) = match &**self.target() {
-            Memory::Texels(texels) => (texels.layers.as_slice(), texels.touch()),
-            Memory::Bytes(_) => (&[][..], false),
+        let layers = match &**self.target() {
+            Memory::Texels(texels) => texels.layers.as_slice(),
+            Memory::Bytes(_) => &[],
         };
-        // Zeros are then written where they are needed, and not all of them before.
-        let load = match untouched {
-            true => wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT),
-            false => wgpu::LoadOp::Load,
-        };
-        let ops = wgpu::Operations { load, store: wgpu::StoreOp::Store };
+        let ops = wgpu::Operations { load: wgpu::LoadOp::Load, store: wgpu::StoreOp::Store };
         let attachment = |view| {
             let (depth_slice, resolve_target) = (None, None);
             Some(wgpu::RenderPassColorAttachment { view, depth_slice, resolve_target, ops })

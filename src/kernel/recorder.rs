@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::launch::{Draw, STEP_SLOTS, Work};
 use super::{Kernels, Launch, Step};
-use crate::gpu::{GpuError, Memory, Timestamps};
+use crate::gpu::{Buffer, GpuError, Memory, Order, Timestamps};
 
 /// Work of one submission after which the next begins, in FLOP: about a quarter of a second on a
 /// slow integrated GPU (100 GFLOP/s), far from the two seconds after which a watchdog resets it.
@@ -141,6 +141,22 @@ impl<'a> Recorder<'a> {
         if queries.is_none() {
             self.rendering = Some((pass, Arc::clone(draw.target())));
         }
+    }
+
+    /// Fills all of `buffer`, in blocks, with `numbers`, over and over and shifted from layer to layer.
+    ///
+    /// # Errors
+    /// [`GpuError::Refused`] if it does not lie in blocks, others if there is no memory for a layer more.
+    pub fn fill(&mut self, buffer: &Buffer, numbers: &[f32]) -> Result<(), GpuError> {
+        let gpu = &self.kernels.gpu;
+        let texels = match &*buffer.memory {
+            Memory::Texels(texels) if texels.order == Order::Blocks => texels,
+            _ => return Err(gpu.refused("filling", "it does not lie in blocks".to_owned())),
+        };
+        let source = gpu.repeated("numbers", texels.fill_bytes(), numbers)?;
+        (self.pass, self.rendering) = (None, None);
+        texels.fill(encoder(&mut self.encoder, self.kernels), &source);
+        Ok(())
     }
 
     /// True if enough work is recorded for a submission of its own.

@@ -39,7 +39,6 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/dense_weights_shuffle.wgsl"),
     ),
     ("common/optimizer.wgsl", include_str!("../../shaders/common/optimizer.wgsl")),
-    ("common/uniform.wgsl", include_str!("../../shaders/common/uniform.wgsl")),
     ("common/render.wgsl", include_str!("../../shaders/common/render.wgsl")),
     ("common/panel_rows.wgsl", include_str!("../../shaders/common/panel_rows.wgsl")),
     ("common/dense_tiled.wgsl", include_str!("../../shaders/common/dense_tiled.wgsl")),

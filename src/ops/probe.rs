@@ -3,7 +3,7 @@
 
 use super::{Data, Op, rounding};
 use crate::gpu::AdapterFacts;
-use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, rendered, variant};
+use crate::kernel::{Access, Binding, Dim, Grid, Step, Variant, variant};
 use crate::shape::{Layout, PANEL, padded, panel_rows};
 
 /// Multiply-adds of each chain in a round, unrolled.
@@ -144,7 +144,7 @@ impl Op for ProbeUniform {
         vec![Binding::quads("x", self.layout, Access::Write)]
     }
 
-    fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
+    fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
         let len = self.layout.len(1);
         let [columns, panel, columns_used, period, period_used] = self.rows();
         let size = |name, size: usize| (name, Dim::U(size as u32));
@@ -158,25 +158,14 @@ impl Op for ProbeUniform {
             ("seed", Dim::U(self.seed)),
             ("bound", Dim::F(self.bound)),
         ];
-        let mut variants = vec![variant! {
+        vec![variant! {
             "probe_uniform",
             constants: vec![("RUN", RUN as u32)],
-            dims: dims.clone(),
+            dims,
             grid: Grid::fixed((len / 4).div_ceil(64 * RUN) as u64),
             proven: true,
             supported: Ok(()),
-        }];
-        // The only tensors that lie in blocks.
-        if let (Layout::Panels { .. }, true) = (self.layout, facts.blocks) {
-            variants.push(rendered! {
-                "probe_uniform_rendered",
-                constants: vec![],
-                dims,
-                target: Some("x"),
-                supported: Ok(()),
-            });
-        }
-        variants
+        }]
     }
 
     fn reference(&self, _step: &Step, buffers: &mut [Data]) {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use vgg_wgpu::graph::{
-    Architecture, Batch, Block, Fill, GraphError, ImageSource, Network, NetworkOptions, Pass,
-    Pixels, ResizeFilter, SourceShape, plan,
+    Architecture, Batch, Block, Fill, GraphError, ImageSource, Network, NetworkOptions, Parameter,
+    Pass, Pixels, ResizeFilter, SourceShape, plan,
 };
 use vgg_wgpu::ops::{DenseBackwardUpdate, Optimizer, Rule};
-use vgg_wgpu::shape::Head;
+use vgg_wgpu::shape::{Head, Layout, PANEL};
 
 use crate::device;
 use crate::networks::{self, Bench, IMAGES};
@@ -191,32 +191,51 @@ fn a_partial_batch_counts_its_images() {
     assert!(hits <= 11.0 && loss.is_finite() && loss > 0.0, "{hits} hits, loss {loss}");
 }
 
-/// Of a large dense layer only a part is drawn, and copied over the rest.
+/// Drawn by a kernel, or, in weights that are updated in place, copied to all layers of the texture.
 #[test]
 fn weights_to_measure_with_are_random_all_over() {
     let Some(devices) = device::open() else { return };
-    let architecture = Architecture::builder().table("1x4").unwrap().input(1, 8, 8);
-    // Panels of 32 outputs: 17 and a part of one, and fewer than are worth a copy.
-    let network = architecture.hidden(vec![17 * 32 + 5, 70]).classes(3).build().unwrap();
-    let options = NetworkOptions { batch: 2, train: false, ..Default::default() };
-    let network = Network::new(Arc::clone(devices.usual.gpu()), network, options).unwrap();
-    let all = 0..network.parameters().len();
-    let fill = |parameter| Fill { parameter, bound: 0.25, seed: 7 + parameter as u32 };
-    network.fill_parameters(&all.clone().map(fill).collect::<Vec<_>>()).unwrap();
-    for i in all {
-        let (parameter, values) = (&network.parameters()[i], network.read_parameter(i).unwrap());
-        let (padding, drawn): (Vec<_>, Vec<_>) =
-            (0..values.len()).partition(|&at| parameter.layout.is_padding(at));
-        assert!(padding.iter().all(|&at| values[at] == 0.0), "{}", parameter.layer);
-        let drawn: Vec<_> = drawn.iter().map(|&at| f64::from(values[at])).collect();
-        assert!(drawn.iter().all(|value| value.abs() <= 0.25), "{}", parameter.layer);
-        // The deviation of uniform numbers, in every panel.
-        for part in drawn.chunks(32 * 8) {
-            let deviation = (part.iter().map(|x| x * x).sum::<f64>() / part.len() as f64).sqrt();
-            let wanted = 0.25 / 3.0_f64.sqrt();
-            let near = 4.0 / (part.len() as f64).sqrt();
-            assert!((deviation / wanted - 1.0).abs() < near, "{}: {deviation}", parameter.layer);
+    for train in [false, true] {
+        let architecture = Architecture::builder().table("1x4").unwrap().input(1, 8, 8);
+        // With panels of 32 outputs that are whole, and with a part of one.
+        let network = architecture.hidden(vec![64, 96, 17 * 32 + 5, 70]).classes(3).build();
+        let options =
+            NetworkOptions { batch: 2, train, update_in_place: true, ..Default::default() };
+        let gpu = Arc::clone(devices.usual.gpu());
+        let network = Network::new(gpu, network.unwrap(), options).unwrap();
+        let all = 0..network.parameters().len();
+        let fill = |parameter| Fill { parameter, bound: 0.25, seed: 7 + parameter as u32 };
+        network.fill_parameters(&all.clone().map(fill).collect::<Vec<_>>()).unwrap();
+        for i in all {
+            let (parameter, values) =
+                (&network.parameters()[i], network.read_parameter(i).unwrap());
+            is_random(parameter, &values);
         }
+    }
+}
+
+/// Checks that `values` are uniform in ±0.25 in each part, and paddings zero but for empty rows of panels.
+fn is_random(parameter: &Parameter, values: &[f32]) {
+    let Parameter { layout, layer, .. } = parameter;
+    let is_empty_row = |at: usize| match *layout {
+        Layout::Panels { inputs, outputs } => {
+            let rows = values.len() / outputs.div_ceil(PANEL) / PANEL;
+            at / PANEL % rows > inputs
+        }
+        _ => false,
+    };
+    let (padding, drawn): (Vec<_>, Vec<_>) =
+        (0..values.len()).partition(|&at| layout.is_padding(at));
+    let zero = |&&at: &&usize| values[at] == 0.0 || is_empty_row(at);
+    assert_eq!(padding.iter().filter(zero).count(), padding.len(), "{layer}");
+    let drawn: Vec<_> = drawn.iter().map(|&at| f64::from(values[at])).collect();
+    assert!(drawn.iter().all(|value| value.abs() <= 0.25), "{layer}");
+    // The deviation of uniform numbers, in every panel.
+    for part in drawn.chunks(32 * 8) {
+        let deviation = (part.iter().map(|x| x * x).sum::<f64>() / part.len() as f64).sqrt();
+        let wanted = 0.25 / 3.0_f64.sqrt();
+        let near = 4.0 / (part.len() as f64).sqrt();
+        assert!((deviation / wanted - 1.0).abs() < near, "{layer}: {deviation}");
     }
 }
 
