@@ -1,7 +1,7 @@
-// Random numbers to measure with, uniform in [-bound, bound) in the places of a tensor that carry values, 0 in its
-// paddings. Quad i follows from a hash of i and the seed (Jarzynski and Olano, "Hash Functions for GPU
-// Rendering", JCGT 9(3), 2020: pcg), so it does not depend on the order of computation; its numbers are
-// that hash times four odd factors, each uniform as the hash is.
+// Random numbers to measure with, uniform in [-bound, bound) in the places of a tensor that carry
+// values, 0 in its paddings. Quad i follows from a hash of i and the seed (Jarzynski and Olano, "Hash
+// Functions for GPU Rendering", JCGT 9(3), 2020: pcg), so it does not depend on the order of computation;
+// its numbers are that hash times four odd factors, each uniform as the hash is.
 // Element (row, column), in rows of `columns` elements, carries a value where
 // row / panel * columns + column < columns_used and row % period < period_used.
 // x: (quads) vec4.

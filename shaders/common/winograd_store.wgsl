@@ -1,6 +1,6 @@
 // Stores what a convolution by transformed filters gave. Places are those of quads: `output_place` of a
 // pixel's first in the output, `seen_place` in what the ReLU let through; POOLED, `position_place` of a
-// window's in the positions. No function reads `dims` where it is called for each output: drivers load
+// window's in the positions. What stores reads no `dims`, as it is called for each output: drivers load
 // uniforms anew behind each branch.
 fn bias_of(quad: u32) -> vec4<f32> {
     return load_u(${4 * (TILE + 2) * (TILE + 2)}u * dims.in_quads * dims.out_quads + quad);
