@@ -5,10 +5,12 @@
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
 // w: (panels, panel_rows, 8) vec4; x, dx: (n, in_quads) vec4.
 // An invocation computes one quad of inputs for IMAGES images. The images' gradients are loaded once
-// a subgroup, each lane another image, and broadcast from a constant lane below LANES.
+// a subgroup, two quads of each by two lanes, and broadcast from a constant lane below LANES. Where but one
+// quad is left the other lane's is not used.
 // Grid: ceil(n / IMAGES) * ceil(in_quads / GROUP) workgroups of one subgroup.
 //@ include "common/panel_rows.wgsl"
-//@ set loads = IMAGES // LANES
+//@ set pairs = LANES // 2
+//@ set loads = IMAGES // pairs
 @compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -28,7 +30,8 @@ fn main(
         let quad = min(wanted, d.in_quads - 1u);
         let lane = subgroup_lane % LANES;
         //@ for i in range(loads)
-        let row_${i} = min(first + ${i}u * LANES + lane, images - 1u) * d.out_quads;
+        let out_row_${i} = min(first + (${i * pairs}u + (lane >> 1u)), images - 1u) * d.out_quads
+            + (d.first_quad + (lane & 1u));
         //@ endfor
         //@ for n in range(IMAGES)
         var sum_${n} = vec4<f32>();
@@ -38,30 +41,38 @@ fn main(
         // again for each layer.
         let bound = min(d.panels * 8u, d.out_quads - d.first_quad);
         let quads = select(bound, 0u, invocation >= GROUP);
+        // The rows of these four inputs lie in one half of a block.
+        let panel_blocks = panel_rows(d.in_quads) / 8u;
+        let first_block = quad >> 1u;
+        let half = (quad & 1u) * 4u;
         var k = 0u;
         //@ for steps in [2, 1]
         loop {
             if k + ${steps}u > quads {
                 break;
             }
+            let block = first_block + (k >> 3u) * panel_blocks;
+            let row = (k >> 2u) & 1u;
+            let column = k & 3u;
             //@ for t in range(steps)
-            let at_${t} = ((k + ${t}u) / 8u * panel_rows(d.in_quads) + quad * 4u) * 8u + (k + ${t}u) % 8u;
-            let block_${t} = transpose(
+            let w_${t} = transpose(
                 mat4x4<f32>(
-                    load_w(at_${t}), load_w(at_${t} + 8u), load_w(at_${t} + 16u), load_w(at_${t} + 24u)
+                    //@ for e in range(4)
+                    load_w_in_block(block, half + ${e}u, row, column | ${t}u),
+                    //@ endfor
                 )
             );
-            //@ for i in range(loads)
-            let out_${t}_${i} = load_dy(row_${i} + d.first_quad + k + ${t}u);
             //@ endfor
+            //@ for i in range(loads)
+            let out_${i} = load_dy(out_row_${i} + k);
             //@ endfor
             // One image at a time keeps its sums in registers.
             //@ for n in range(IMAGES)
             //@ for t in range(steps)
             //@ for e in range(4)
             sum_${n} = fma(
-                vec4<f32>(subgroupShuffle(out_${t}_${n // LANES}[${e}], ${n % LANES}u)),
-                block_${t}[${e}],
+                vec4<f32>(subgroupShuffle(out_${n // pairs}[${e}], ${n % pairs * 2 + t}u)),
+                w_${t}[${e}],
                 sum_${n}
             );
             //@ endfor

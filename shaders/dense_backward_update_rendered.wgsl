@@ -11,6 +11,7 @@
 // share a block of weights with these each load their own.
 //@ include "common/panel_rows.wgsl"
 //@ include "common/render.wgsl"
+//@ set pairs = LANES // 2
 
 // Quad `c` of the inputs of image `n`: after the last input one that is always 1, for the bias, then 0; and
 // 0 past the last image.
@@ -42,8 +43,8 @@ fn main(
     // A condition at the end: see common/dense_weights_shuffle.wgsl.
     var n = 0u;
     loop {
-        let in_0 = inputs(n + lane, first);
-        let in_1 = inputs(n + lane, first + 1u);
+        let in_0 = inputs(n + (lane >> 1u), first + (lane & 1u));
+        let in_1 = inputs(n + (${pairs}u + (lane >> 1u)), first + (lane & 1u));
         //@ for i in range(LANES)
         let gradient_${i} = load_dy(min(n + ${i}u, step.images - 1u) * d.out_quads + column);
         //@ endfor
@@ -51,7 +52,9 @@ fn main(
         //@ for g in range(8)
         //@ for i in range(LANES)
         sum_${g} = fma(
-            vec4<f32>(subgroupShuffle(in_${g // 4}[${g % 4}], ${i}u)), gradient_${i}, sum_${g}
+            vec4<f32>(subgroupShuffle(in_${i // pairs}[${g % 4}], ${i % pairs * 2 + g // 4}u)),
+            gradient_${i},
+            sum_${g}
         );
         //@ endfor
         //@ endfor

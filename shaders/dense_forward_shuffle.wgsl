@@ -4,10 +4,12 @@
 // x: (n, in_quads) vec4; w: (panels, panel_rows, 8) vec4, the bias in row `inputs` of a panel;
 // y: (n, out_quads) vec4, of which quads from first_quad on are written.
 // An invocation computes one quad of outputs for IMAGES images. The images' inputs are loaded once a
-// subgroup, each lane another image, and broadcast from a constant lane below LANES.
+// subgroup, two quads of each by two lanes, and broadcast from a constant lane below LANES. Where but one
+// quad is left the other lane's is not used.
 // Grid: ceil(n / IMAGES) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
 // Dropout: common/dropout.wgsl.
-//@ set loads = IMAGES // LANES
+//@ set pairs = LANES // 2
+//@ set loads = IMAGES // pairs
 //@ include "common/dropout.wgsl"
 
 //@ include "common/panel_rows.wgsl"
@@ -20,7 +22,6 @@ fn main(
 ) {
     let d = dims;
     let images = step.images;
-    let inputs = d.in_quads * 4u;
     // Image blocks one after another read the same weights while these are in the cache.
     let image_blocks = (images + (IMAGES - 1u)) / IMAGES;
     let group = group_index(workgroup, workgroups);
@@ -29,10 +30,14 @@ fn main(
     if first_quad < d.panels * 8u {
         let wanted = first_quad + invocation;
         let quad = min(wanted, d.panels * 8u - 1u);
-        let column = quad / 8u * panel_rows(d.in_quads) * 8u + quad % 8u;
+        // Of eight rows of a panel, a block, the places differ by a constant.
+        let block = quad / 8u * (panel_rows(d.in_quads) / 8u);
+        let row = (quad >> 2u) & 1u;
+        let column = quad & 3u;
         let lane = subgroup_lane % LANES;
         //@ for i in range(loads)
-        let row_${i} = min(first + ${i}u * LANES + lane, images - 1u) * d.in_quads;
+        let in_row_${i} =
+            min(first + (${i * pairs}u + (lane >> 1u)), images - 1u) * d.in_quads + (lane & 1u);
         //@ endfor
         //@ for n in range(IMAGES)
         var sum_${n} = vec4<f32>();
@@ -43,12 +48,12 @@ fn main(
             if c + ${steps}u > d.in_quads {
                 break;
             }
-            //@ for t in range(steps)
             //@ for i in range(loads)
-            let in_${t}_${i} = load_x(row_${i} + c + ${t}u);
+            let in_${i} = load_x(in_row_${i} + c);
             //@ endfor
+            //@ for t in range(steps)
             //@ for e in range(4)
-            let w_${t}_${e} = load_w(column + (c * 4u + ${t * 4 + e}u) * 8u);
+            let w_${t}_${e} = load_w_in_block(block + (c >> 1u), ${t * 4 + e}u, row, column);
             //@ endfor
             //@ endfor
             // One image at a time keeps its sums in registers.
@@ -56,7 +61,9 @@ fn main(
             //@ for t in range(steps)
             //@ for e in range(4)
             sum_${n} = fma(
-                vec4<f32>(subgroupShuffle(in_${t}_${n // LANES}[${e}], ${n % LANES}u)), w_${t}_${e}, sum_${n}
+                vec4<f32>(subgroupShuffle(in_${n // pairs}[${e}], ${n % pairs * 2 + t}u)),
+                w_${t}_${e},
+                sum_${n}
             );
             //@ endfor
             //@ endfor
@@ -68,7 +75,7 @@ fn main(
         //@ endfor
         let out = d.first_quad + quad;
         let used = (wanted == quad) & (out < d.out_quads);
-        let bias = load_w(column + inputs * 8u);
+        let bias = load_w_in_block(block + (d.in_quads >> 1u), (d.in_quads & 1u) * 4u, row, column);
         var dropped_of = vec2<u32>(); // eight images each
         let masks = masks_of(IMAGES, invocation);
         let rounds = rounds_of(invocation);

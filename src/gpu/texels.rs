@@ -9,9 +9,13 @@
 use std::borrow::Cow;
 use std::iter;
 
-/// Texels in a row of [`Order::Rows`]. With the 16,384 rows that adapters offer this is a gigabyte,
-/// which is also the most that lavapipe gives a texture; a row less is used, see [`height`].
+/// Texels in a row of [`Order::Rows`].
 const WIDTH: u32 = 4096;
+/// Columns that no texel of a tensor is in: a cache line. Without them all rows of a texture would begin in the
+/// same set of a processor's cache, and what lies some rows apart would drive each other out of it.
+const UNUSED: u32 = 4;
+/// Bytes that lavapipe gives a texture at most.
+const LARGEST: u64 = 1 << 30;
 /// Bytes of a texel.
 const TEXEL: u64 = 16;
 const ROW_BYTES: u64 = WIDTH as u64 * TEXEL;
@@ -30,6 +34,9 @@ const BLOCKS: u32 = 256;
 const BAND_BYTES: u64 = BLOCKS as u64 * BLOCK_BYTES;
 /// Bytes of a row of blocks in one layer.
 const BLOCKS_ROW_BYTES: u64 = (BLOCKS * BLOCK[0]) as u64 * TEXEL;
+/// Bytes between the rows of what [`Texels::fill`] copies, which takes in all columns.
+const FILL_ROW_BYTES: u64 = (BLOCKS_ROW_BYTES + UNUSED as u64 * TEXEL)
+    .next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as u64);
 
 /// Where texel `i` of a texture lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +57,20 @@ impl Order {
                 let (mask, shift) = (WIDTH - 1, WIDTH.trailing_zeros());
                 format!("vec2<u32>(at & {mask}u, at >> {shift}u)")
             }
+            // Of the index of a texel the bits are, from the lowest: 2 of the column in a block, 1 of
+            // the row, 3 of the layer, those of the block in its band, and the band.
             Self::Blocks => {
-                // Of the index of a texel the bits are, from the lowest: 2 of the column in a block, 1 of
-                // the row, 3 of the layer, those of the block in its band, and the band.
-                let (mask, shift) = (BLOCKS - 1, 6 + BLOCKS.trailing_zeros());
-                format!(
-                    "vec2<u32>((((at >> 6u) & {mask}u) << 2u) | (at & 3u), \
-                     ((at >> {shift}u) << 1u) | ((at >> 2u) & 1u)), (at >> 3u) & 7u"
-                )
+                let band = format!("(at >> {}u)", 6 + BLOCKS.trailing_zeros());
+                in_block("(at >> 6u)", &band, "(at >> 3u) & 7u", "((at >> 2u) & 1u)", "(at & 3u)")
             }
         }
+    }
+
+    /// The arguments of `textureLoad` that name the texel at `row` and `column` of layer `group` of block
+    /// `block`, in WGSL, for [`Order::Blocks`].
+    pub fn place_in_block() -> String {
+        let band = format!("(block >> {}u)", BLOCKS.trailing_zeros());
+        in_block("block", &band, "group", "row", "column")
     }
 
     /// The WGSL type of a texture in this order, without its format and access.
@@ -125,12 +136,14 @@ impl Texels {
         use wgpu::TextureUsages as Usage;
         let usage = Usage::STORAGE_BINDING | Usage::COPY_SRC | Usage::COPY_DST;
         let (extent, attachment, layers) = match order {
-            Order::Rows => {
-                (extent(WIDTH, height(size.div_ceil(ROW_BYTES) as u32), 1), Usage::empty(), 0)
-            }
+            Order::Rows => (
+                extent(WIDTH + UNUSED, height(size.div_ceil(ROW_BYTES) as u32), 1),
+                Usage::empty(),
+                0,
+            ),
             Order::Blocks => {
                 let rows = size.div_ceil(BAND_BYTES) as u32 * BLOCK[1];
-                let extent = extent(BLOCKS * BLOCK[0], height(rows), LAYERS);
+                let extent = extent(BLOCKS * BLOCK[0] + UNUSED, height(rows), LAYERS);
                 (extent, Usage::RENDER_ATTACHMENT, LAYERS)
             }
         };
@@ -161,7 +174,9 @@ impl Texels {
 
     /// Bytes that a texture may have on an adapter whose textures have sides of at most `side`.
     pub(super) fn most(side: u32) -> u64 {
-        u64::from(side.min(16384) - 1) * ROW_BYTES
+        let bands = LARGEST / (BAND_BYTES + u64::from(UNUSED * BLOCK[1] * LAYERS) * TEXEL);
+        // A band and a row less: see `height`.
+        ((bands - 1) * BAND_BYTES).min(u64::from(side - 1) * ROW_BYTES)
     }
 
     /// Writes `bytes` from `offset` on, which is a multiple of 16, and of [`BLOCK_BYTES`] in blocks.
@@ -274,7 +289,7 @@ impl Texels {
 
     /// Bytes of what [`Texels::fill`] copies from.
     pub(crate) fn fill_bytes(&self) -> u64 {
-        u64::from(self.texture.size().height + LAYERS - 1) * BLOCKS_ROW_BYTES
+        u64::from(self.texture.size().height + LAYERS - 1) * FILL_ROW_BYTES
     }
 
     /// Records copies of `source` into all of a texture in blocks, layer by layer: each begins a row further on
@@ -283,8 +298,8 @@ impl Texels {
         let wgpu::Extent3d { width, height, .. } = self.texture.size();
         for layer in 0..LAYERS {
             let layout = wgpu::TexelCopyBufferLayout {
-                offset: u64::from(layer) * BLOCKS_ROW_BYTES,
-                bytes_per_row: Some(BLOCKS_ROW_BYTES as u32),
+                offset: u64::from(layer) * FILL_ROW_BYTES,
+                bytes_per_row: Some(FILL_ROW_BYTES as u32),
                 rows_per_image: None,
             };
             let source = wgpu::TexelCopyBufferInfo { buffer: source, layout };
@@ -301,6 +316,12 @@ impl Texels {
 
 /// The format of all texels.
 pub const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
+
+/// [`Order::place_in_block`] with expressions for what it names, and for the band that the block lies in.
+fn in_block(block: &str, band: &str, group: &str, row: &str, column: &str) -> String {
+    let mask = BLOCKS - 1;
+    format!("vec2<u32>((({block} & {mask}u) << 2u) | {column}, ({band} << 1u) | {row}), {group}")
+}
 
 /// `size` bytes from `offset` on, cut where rows end: the rest of a first row, whole rows, the begin
 /// of a last row.
@@ -445,6 +466,17 @@ mod tests {
             assert_eq!(runs, count * BLOCK_BYTES / RUN_BYTES);
         }
         assert_eq!(Texels::scissors(0, BAND_BYTES * 2), [[0, 0, BLOCKS * 4, 4]]);
+    }
+
+    #[test]
+    fn the_most_bytes_take_no_more_than_a_texture_may_have() {
+        let most = Texels::most(16384);
+        let rows = u64::from(height(most.div_ceil(ROW_BYTES) as u32));
+        assert!(rows <= 16384 && rows * u64::from(WIDTH + UNUSED) * TEXEL <= LARGEST);
+        let rows = u64::from(height(most.div_ceil(BAND_BYTES) as u32 * BLOCK[1]));
+        let row = u64::from(BLOCKS * BLOCK[0] + UNUSED) * TEXEL;
+        assert!(rows <= 16384 && rows * row * u64::from(LAYERS) <= LARGEST);
+        assert_eq!(Texels::most(8192), 8191 * ROW_BYTES);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Binding, Dim, Home, KernelError, Variant};
 use crate::gpu::{BLOCK_BYTES, Order};
+use crate::shape::Layout;
 
 /// Files that shaders include by name.
 const COMMON: &[(&str, &str)] = &[
@@ -49,6 +50,9 @@ const COMMON: &[(&str, &str)] = &[
     ("common/pictures_window.wgsl", include_str!("../../shaders/common/pictures_window.wgsl")),
     ("common/source_place.wgsl", include_str!("../../shaders/common/source_place.wgsl")),
 ];
+
+/// Texels of a block of [`Order::Blocks`].
+const BLOCK_TEXELS: u64 = BLOCK_BYTES / 16;
 
 /// The complete WGSL of a kernel: declarations generated from the operation's bindings and the
 /// variant's constants and dimensions, then the rendered template.
@@ -222,6 +226,24 @@ fn declarations(variant: &Variant, bindings: &[Binding], homes: &[Home]) -> Stri
     }
     for (place, binding) in bound().filter(|(_, b)| b.is_quads()) {
         let name = binding.name;
+        if let Layout::Panels { .. } = binding.layout {
+            let body = match home(place) {
+                Home::Texels { first, order: Order::Blocks } => format!(
+                    "let block = dims.{name}_texels / {BLOCK_TEXELS}u + i;\n    \
+                     return textureLoad(texels_{first}, {});",
+                    Order::place_in_block()
+                ),
+                _ => format!(
+                    "return load_{name}(i * {BLOCK_TEXELS}u + group * 8u + row * 4u + column);"
+                ),
+            };
+            line(format_args!(
+                "// Of a block of 64 quads, the `i`-th from the first on, that in group 0 to 7, row 0 or 1 and \
+                 column 0 to 3.\n\
+                 fn load_{name}_in_block(i: u32, group: u32, row: u32, column: u32) -> vec4<f32> {{\n    \
+                     {body}\n}}"
+            ));
+        }
         match home(place) {
             Home::Buffer => {
                 line(format_args!("fn load_{name}(i: u32) -> vec4<f32> {{ return {name}[i]; }}"));
@@ -250,11 +272,11 @@ fn declarations(variant: &Variant, bindings: &[Binding], homes: &[Home]) -> Stri
         }
     }
     if let Some(target) = variant.target {
-        let (block, texels) = (Order::block_of("position"), BLOCK_BYTES / 16);
+        let block = Order::block_of("position");
         line(format_args!(
             "// The block of {target} that a fragment belongs to, counted from its first.\n\
              fn block_of(position: vec4<f32>) -> u32 {{\n    \
-                 return {block} - dims.{target}_texels / {texels}u;\n}}"
+                 return {block} - dims.{target}_texels / {BLOCK_TEXELS}u;\n}}"
         ));
     }
     wgsl
