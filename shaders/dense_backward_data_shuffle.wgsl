@@ -5,8 +5,7 @@
 // dy: (n, out_quads) vec4, of which quads from first_quad on belong to the bound panels;
 // w: (panels, panel_rows, 8) vec4; x, dx: (n, in_quads) vec4.
 // An invocation computes one quad of inputs for IMAGES images. The images' gradients are loaded once
-// a subgroup, two quads of each by two lanes, and broadcast from a constant lane below LANES. Where but one
-// quad is left the other lane's is not used.
+// a subgroup, two quads of each by two lanes, and broadcast from a constant lane below LANES.
 // Grid: ceil(n / IMAGES) * ceil(in_quads / GROUP) workgroups of one subgroup.
 //@ include "common/panel_rows.wgsl"
 //@ set pairs = LANES // 2
@@ -30,8 +29,8 @@ fn main(
         let quad = min(wanted, d.in_quads - 1u);
         let lane = subgroup_lane % LANES;
         //@ for i in range(loads)
-        let out_row_${i} = min(first + (${i * pairs}u + (lane >> 1u)), images - 1u) * d.out_quads
-            + (d.first_quad + (lane & 1u));
+        let out_row_${i} =
+            min(first + (${i * pairs}u + (lane >> 1u)), images - 1u) * d.out_quads + d.first_quad;
         //@ endfor
         //@ for n in range(IMAGES)
         var sum_${n} = vec4<f32>();
@@ -63,8 +62,9 @@ fn main(
                 )
             );
             //@ endfor
+            let mine = k + (lane & 1u) * ${steps - 1}u;
             //@ for i in range(loads)
-            let out_${i} = load_dy(out_row_${i} + k);
+            let out_${i} = load_dy(out_row_${i} + mine);
             //@ endfor
             // One image at a time keeps its sums in registers.
             //@ for n in range(IMAGES)

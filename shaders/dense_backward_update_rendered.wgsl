@@ -7,8 +7,8 @@
 // x: (n, in_quads) vec4; dy: (n, out_quads) vec4, of which quads from first_quad on belong to the
 // bound panels; p: (panels, panel_rows, 8) vec4, the target.
 // A fragment computes one quad of outputs for eight inputs. The inputs of LANES images are loaded once a
-// subgroup, each lane another image, and broadcast from a constant lane below LANES. Lanes that do not
-// share a block of weights with these each load their own.
+// subgroup, the two quads of each by two lanes, and broadcast from a constant lane below LANES. Lanes that do
+// not share a block of weights with these each load their own.
 //@ include "common/panel_rows.wgsl"
 //@ include "common/render.wgsl"
 //@ set pairs = LANES // 2

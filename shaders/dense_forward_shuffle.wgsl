@@ -4,8 +4,7 @@
 // x: (n, in_quads) vec4; w: (panels, panel_rows, 8) vec4, the bias in row `inputs` of a panel;
 // y: (n, out_quads) vec4, of which quads from first_quad on are written.
 // An invocation computes one quad of outputs for IMAGES images. The images' inputs are loaded once a
-// subgroup, two quads of each by two lanes, and broadcast from a constant lane below LANES. Where but one
-// quad is left the other lane's is not used.
+// subgroup, two quads of each by two lanes, and broadcast from a constant lane below LANES.
 // Grid: ceil(n / IMAGES) * ceil(panels * 8 / GROUP) workgroups of one subgroup.
 // Dropout: common/dropout.wgsl.
 //@ set pairs = LANES // 2
@@ -36,8 +35,7 @@ fn main(
         let column = quad & 3u;
         let lane = subgroup_lane % LANES;
         //@ for i in range(loads)
-        let in_row_${i} =
-            min(first + (${i * pairs}u + (lane >> 1u)), images - 1u) * d.in_quads + (lane & 1u);
+        let in_row_${i} = min(first + (${i * pairs}u + (lane >> 1u)), images - 1u) * d.in_quads;
         //@ endfor
         //@ for n in range(IMAGES)
         var sum_${n} = vec4<f32>();
@@ -48,8 +46,9 @@ fn main(
             if c + ${steps}u > d.in_quads {
                 break;
             }
+            let mine = c + (lane & 1u) * ${steps - 1}u;
             //@ for i in range(loads)
-            let in_${i} = load_x(in_row_${i} + c);
+            let in_${i} = load_x(in_row_${i} + mine);
             //@ endfor
             //@ for t in range(steps)
             //@ for e in range(4)
