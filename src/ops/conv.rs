@@ -197,7 +197,7 @@ impl Op for ConvFilterFlip {
     }
 
     fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
-        let quads = TAPS * padded(self.k) * self.c.div_ceil(4);
+        let squares = TAPS * self.k.div_ceil(4) * self.c.div_ceil(4);
         vec![variant! {
             "conv_filter_flip",
             constants: vec![],
@@ -205,7 +205,7 @@ impl Op for ConvFilterFlip {
                 ("in_quads", Dim::U(self.c.div_ceil(4) as u32)),
                 ("out_quads", Dim::U(self.k.div_ceil(4) as u32)),
             ],
-            grid: Grid::fixed(quads.div_ceil(64) as u64),
+            grid: Grid::fixed(squares.div_ceil(64) as u64),
             proven: false,
             supported: Ok(()),
         }]

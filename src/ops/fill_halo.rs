@@ -32,7 +32,7 @@ impl Op for FillHalo {
                 ("width", Dim::U(map.width as u32)),
                 ("quads", Dim::U(map.quads() as u32)),
             ],
-            grid: Grid { tiles: 1, items: (border * map.quads()) as u64, per_group: 64 },
+            grid: Grid { tiles: 1, items: border as u64, per_group: 64 },
             proven: true,
             supported: Ok(()),
         }]
