@@ -238,8 +238,7 @@ fn declarations(variant: &Variant, bindings: &[Binding], homes: &[Home]) -> Stri
                 ),
             };
             line(format_args!(
-                "// Of a block of 64 quads, the `i`-th from the first on, that in group 0 to 7, row 0 or 1 and \
-                 column 0 to 3.\n\
+                "// In the `i`-th block of {BLOCK_TEXELS} quads that in group 0 to 7, row 0 or 1 and column 0 to 3.\n\
                  fn load_{name}_in_block(i: u32, group: u32, row: u32, column: u32) -> vec4<f32> {{\n    \
                      {body}\n}}"
             ));
