@@ -10,10 +10,10 @@
 // source: (n, h + 2, w + 2, in_quads) vec4, zero halo; u: (SIDE^2 4 in_quads + 1, out_quads) vec4,
 // filters transformed by `winograd_filter`, then the bias; output: (n, h + 2 out_halo, w + 2 out_halo,
 // out_quads), its halo left alone. Forward (masked 0): out = max(out + bias, floor). Backward to data
-// (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). One source for both, as
-// a driver takes seconds to compile it. POOLED, for tiles of 2: of each tile only the largest output is
-// stored, output: (n, h / 2 + 2 out_halo, w / 2 + 2 out_halo, out_quads), and which it was, positions:
-// (n, h / 2, w / 2, out_quads) u32, a byte a channel; an odd last row or column is dropped.
+// (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). Pooled (pooled 1), for
+// tiles of 2: of each tile only the largest output is stored, output: (n, h / 2 + 2 out_halo, w / 2 +
+// 2 out_halo, out_quads), and which it was before bias and floor, positions: (n, h / 2, w / 2, out_quads)
+// u32, a byte a channel; an odd last row or column is dropped. One kernel for all of them, as making it takes a driver long.
 // One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
 // tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
 // these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
@@ -23,7 +23,7 @@
 // subgroup.
 // Conditions, loops and places are written so that Mesa's optimizer, which takes most of a start, needs few
 // rounds: see docs/performance.md.
-// The includer gives `store`, or `store_window`. PICTURE_ROWS defined: there is no source, its values
+// PICTURE_ROWS defined: there is no source, its values
 // come from 8-bit images (common/pictures_window.wgsl), of at most 3 channels.
 //@ from "common/winograd_matrices.wgsl" import A_T, B_T, combine
 //@ set SIDE = TILE + 2
@@ -157,29 +157,31 @@ fn main(
             }
         }
         //@ endif
-        let used = wanted < places;
-        // Where rows of the output begin, with what belongs to them.
-        //@ if POOLED
-        let output_0 = output_place(image, top / 2u, left / 2u) + first_quad;
+        // Where what is kept of the first tile goes, and steps from row to row and from tile to tile: of all
+        // outputs, or of the largest only.
+        let pooled = d.pooled == 1u;
+        let output_0 = output_place(image, top >> d.pooled, left >> d.pooled) + first_quad;
         let output_pitch = (d.out_width + 2u * d.out_halo) * d.out_quads;
-        let position_0 = position_place(image, top / 2u, left / 2u) + first_quad;
-        let position_pitch = d.out_width * d.out_quads;
-        //@ for t in range(1, TILES)
-        let output_${t} = output_${t - 1} + output_pitch;
-        let position_${t} = position_${t - 1} + position_pitch;
-        //@ endfor
-        //@ else
-        let output_0 = output_place(image, top, left) + first_quad;
-        let output_pitch = (d.width + 2u * d.out_halo) * d.out_quads;
+        let output_tile = (TILE >> d.pooled) * output_pitch;
+        //@ if PICTURE_ROWS is undefined
         let seen_0 = seen_place(image, top, left) + first_quad;
         let seen_pitch = (d.width + 2u) * d.out_quads;
-        //@ for j in range(1, TILE * TILES)
-        let output_${j} = output_${j - 1} + output_pitch;
-        let seen_${j} = seen_${j - 1} + seen_pitch;
-        //@ endfor
+        let position_0 = position_place(image, top / TILE, left / TILE) + first_quad;
+        let position_pitch = d.out_width * d.out_quads;
         //@ endif
+        //@ for t in range(1, TILES)
+        let output_${t} = output_${t - 1} + output_tile;
+        //@ if PICTURE_ROWS is undefined
+        let seen_${t} = seen_${t - 1} + TILE * seen_pitch;
+        let position_${t} = position_${t - 1} + position_pitch;
+        //@ endif
+        //@ endfor
         let floor = d.floor;
         let masked = d.masked == 1u;
+        // How many outputs of a tile are stored. If that followed from uniforms alone, drivers would make the
+        // kernel anew for each number.
+        let used = wanted < places;
+        let stored = select(TILE * TILE, 1u, pooled & used);
         //@ for q in range(QUADS)
         //@ if q > 0
         if first_quad + ${q}u < d.out_quads {
@@ -206,32 +208,48 @@ fn main(
             let n_${t}_${a}_${b} = ${combine(A_T[TILE][a], "m_" ~ t ~ "_", "_" ~ b)};
             //@ endfor
             //@ endfor
-            //@ if POOLED
-            if used & (top + ${TILE * t + 1}u < d.height) & (left + 1u < d.width) {
-                store_window(
-                    output_${t} + ${q}u,
-                    position_${t} + ${q}u,
-                    //@ for p in range(4)
-                    ${combine(A_T[TILE][p % 2], "n_" ~ t ~ "_" ~ p // 2 ~ "_")},
-                    //@ endfor
-                    bias, floor,
-                );
-            }
-            //@ else
-            //@ for a in range(TILE)
-            //@ for b in range(TILE)
-            if used & (top + ${TILE * t + a}u < d.height) & (left + ${b}u < d.width) {
-                store(
-                    output_${TILE * t + a} + (${b}u * d.out_quads + ${q}u),
-                    seen_${TILE * t + a} + (${b}u * d.out_quads + ${q}u),
-                    ${combine(A_T[TILE][b], "n_" ~ t ~ "_" ~ a ~ "_")},
-                    bias, floor, masked,
-                );
-            }
+            //@ for p in range(TILE * TILE)
+            let value_${t}_${p} = ${combine(A_T[TILE][p % TILE], "n_" ~ t ~ "_" ~ p // TILE ~ "_")};
             //@ endfor
-            //@ endfor
+            //@ if TILE == 2
+            let kept_${t} = largest(value_${t}_0, value_${t}_1, value_${t}_2, value_${t}_3);
+            //@ if PICTURE_ROWS is undefined
+            if used & pooled & (top + ${TILE * t + 1}u < d.height) & (left + 1u < d.width) {
+                positions[position_${t} + ${q}u] = kept_${t}.place;
+            }
+            //@ endif
             //@ endif
             //@ endfor
+            var p = 0u;
+            loop {
+                // Of a pooled window all must be there.
+                let row = select(p / TILE, ${TILE - 1}u, pooled);
+                let column = select(p % TILE, ${TILE - 1}u, pooled);
+                let output = p / TILE * output_pitch + p % TILE * d.out_quads + ${q}u;
+                //@ if PICTURE_ROWS is undefined
+                let seen = p / TILE * seen_pitch + p % TILE * d.out_quads + ${q}u;
+                //@ endif
+                //@ for t in range(TILES)
+                if used & (top + ${TILE * t}u + row < d.height) & (left + column < d.width) {
+                    var value = value_${t}_0;
+                    //@ for p in range(1, TILE * TILE)
+                    value = select(value, value_${t}_${p}, p == ${p}u);
+                    //@ endfor
+                    //@ if TILE == 2
+                    value = select(value, kept_${t}.value, pooled);
+                    //@ endif
+                    value = activated(value, bias, floor, masked);
+                    //@ if PICTURE_ROWS is undefined
+                    value = let_through(value, seen_${t} + seen, masked);
+                    //@ endif
+                    store_output(output_${t} + output, value);
+                }
+                //@ endfor
+                continuing {
+                    p++;
+                    break if p >= stored;
+                }
+            }
         }
         //@ endfor
     }

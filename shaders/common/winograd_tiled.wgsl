@@ -7,8 +7,8 @@
 //
 // source: (n, h + 2, w + 2, in_quads) vec4, zero halo; u: (4 POINTS in_quads + 1, out_quads) vec4,
 // filters transformed by `winograd_filter`, then the bias; output: (n, h + 2 out_halo, w + 2 out_halo,
-// out_quads), its halo left alone. Both passes as in `store`; POOLED, for tiles of 2, as in
-// `store_window`. UNPOOLED: source is the gradient of a pooled map, as in common/unpooled.wgsl.
+// out_quads), its halo left alone. Both passes as in common/winograd_shuffle.wgsl; POOLED: as pooled there.
+// UNPOOLED: source is the gradient of a pooled map, as in common/unpooled.wgsl.
 // A workgroup computes 4 TILE_QUADS tiles, numbered through all images, for 4 QUADS output channels; an
 // invocation one point of 4 tiles and 16 channels. For each quad of input channels the tiles' windows
 // are staged, turned to lie along tiles, and transformed in place, rows, then columns; a channel then
@@ -17,7 +17,6 @@
 // What lies past the halo or in no tile is computed from clamped loads and not stored.
 // Workgroup memory: 12 KiB for tiles of 2x2, 15.8 KiB for tiles of 4x4.
 // Grid: ceil(n * ceil(h / TILE) * ceil(w / TILE) / (4 TILE_QUADS)) * ceil(out_quads / QUADS) workgroups.
-// The includer gives `store`, or `store_window`.
 //@ from "common/winograd_matrices.wgsl" import B_T, A_T, combine, row_of
 //@ set SIDE = TILE + 2
 //@ set threads = POINTS * TILE_QUADS * QUADS // 4
@@ -181,14 +180,16 @@ ${row_of(A_T[TILE], "y", "row")}
             let n_${a}_${e} = ${combine(A_T[TILE][a], "m_", "_" ~ e)};
             //@ endfor
             //@ endfor
-            store_window(
-                output_place(image, top / 2u, left / 2u) + quad,
-                position_place(image, top / 2u, left / 2u) + quad,
+            let kept = largest(
                 //@ for p in range(4)
                 ${combine(A_T[TILE][p % 2], "n_" ~ p // 2 ~ "_")},
                 //@ endfor
-                bias, d.floor,
             );
+            store_output(
+                output_place(image, top / 2u, left / 2u) + quad,
+                activated(kept.value, bias, d.floor, d.masked == 1u),
+            );
+            positions[position_place(image, top / 2u, left / 2u) + quad] = kept.place;
             //@ else
             //@ for e in range(SIDE)
             var n_${e} = row_0 * staged[item + ${e * meeting}u];
@@ -200,10 +201,11 @@ ${row_of(A_T[TILE], "y", "row")}
             //@ endfor
             //@ for x in range(TILE)
             if left + ${x}u < d.width {
-                store(
-                    output_place(image, top, left + ${x}u) + quad,
-                    seen_place(image, top, left + ${x}u) + quad,
-                    ${combine(A_T[TILE][x], "n_")}, bias, d.floor, d.masked == 1u,
+                let masked = d.masked == 1u;
+                let value = activated(${combine(A_T[TILE][x], "n_")}, bias, d.floor, masked);
+                let seen = seen_place(image, top, left + ${x}u) + quad;
+                store_output(
+                    output_place(image, top, left + ${x}u) + quad, let_through(value, seen, masked),
                 );
             }
             //@ endfor

@@ -205,11 +205,15 @@ impl Lowering<'_> {
             Some(tile) => {
                 let u = self.arena(name, "transformed filters", tile.filters(k, c));
                 self.node(name, WinogradFilter { c, k, tile, flip: true }, &[w, u]);
-                let pool = positions.is_some();
-                let op = WinogradBackwardData { dy: dy_map, dx: dx_map, tile, pool };
-                let tensors: Vec<_> =
-                    [dy, u, saved.input, dx].into_iter().chain(positions).collect();
-                self.node(name, op, &tensors);
+                let op = WinogradBackwardData {
+                    dy: dy_map,
+                    dx: dx_map,
+                    tile,
+                    pool: positions.is_some(),
+                };
+                let positions =
+                    positions.unwrap_or_else(|| self.arena(name, "positions", op.positions()));
+                self.node(name, op, &[dy, u, saved.input, dx, positions]);
             }
             None => {
                 let flipped = Layout::Flat(TAPS * padded(c) * padded(k));

@@ -290,13 +290,9 @@ impl Lowering<'_> {
             return (y, pool.then_some(y));
         }
         let op = WinogradForward { input, output, relu, tile, pool };
-        if !pool {
-            self.node(name, op, &[x, u, x, y]);
-            return (y, None);
-        }
-        let positions = self.arena(name, "positions", Layout::Positions(output));
+        let positions = self.arena(name, "positions", op.positions());
         self.node(name, op, &[x, u, x, y, positions]);
-        (y, Some(positions))
+        (y, pool.then_some(positions))
     }
 
     /// Filters with the batch normalisation after them.

@@ -21,7 +21,8 @@ pub enum Tile {
 }
 
 /// What [`ConvForward`](super::ConvForward) computes, with transformed filters; if wanted with what
-/// [`MaxPoolForward`] makes of it, so that the outputs themselves are never stored.
+/// [`MaxPoolForward`] makes of it, so that the outputs themselves are never stored. Positions are then
+/// those of the largest sums before the ReLU: where it makes several of a window 0, no gradient arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct WinogradForward {
     /// The input, with a halo.
@@ -91,14 +92,8 @@ impl Tile {
     }
 
     /// The constants of `common/winograd_shuffle.wgsl`.
-    pub(super) fn constants(
-        self,
-        source: FeatureMap,
-        pooled: bool,
-        lanes: Lanes,
-    ) -> Vec<(&'static str, u32)> {
+    pub(super) fn constants(self, source: FeatureMap, lanes: Lanes) -> Vec<(&'static str, u32)> {
         vec![
-            ("POOLED", u32::from(pooled)),
             ("CHANNELS", source.channels.min(4) as u32),
             ("TILE", self.outputs() as u32),
             ("TILES", self.at_once() as u32),
@@ -132,6 +127,7 @@ impl Tile {
             ("channels", Dim::U(source.channels as u32)),
             ("floor", Dim::F(floor.unwrap_or(f32::MIN))),
             ("masked", Dim::U(u32::from(floor.is_none()))),
+            ("pooled", Dim::U(u32::from(stored.height < target.height))),
         ]);
         dims
     }
@@ -152,6 +148,10 @@ impl Tile {
     }
 }
 
+/// What stands for positions where nothing is pooled: the shuffle kernel, which is one for all, writes
+/// none then.
+const NO_POSITIONS: Layout = Layout::Words(1);
+
 /// Quads of output channels that an invocation of a shuffle variant computes.
 const QUADS: u32 = 4;
 
@@ -162,21 +162,25 @@ impl WinogradForward {
         map.with_halo(halo)
     }
 
+    /// The layout of the positions of maxima.
+    pub fn positions(&self) -> Layout {
+        if self.pool { Layout::Positions(self.output) } else { NO_POSITIONS }
+    }
+
     /// The dimensions of its kernels.
     pub(super) fn dims(&self) -> Vec<(&'static str, Dim)> {
         let floor = if self.relu { 0.0 } else { f32::MIN };
         self.tile.dims(self.input, (self.full(), self.output), Some(floor))
     }
 
-    /// The outputs before they are pooled, without halo.
+    /// The sums with bias, without halo.
     fn sums(&self, images: u32, (x, u): (&Data, &Data)) -> (FeatureMap, Data) {
         let full = self.full().with_halo(0);
         let points = self.tile.points();
         let bias = points * padded(self.input.channels) * padded(self.output.channels);
         let mut sums = Data::F(vec![0.0; Layout::Map(full).len(images as usize)]);
         self.tile.convolve((self.input, full), images, (x, u), |(n, i, j, k), sum| {
-            let value = sum + u[bias + k];
-            sums[full.index(n, i, j, k)] = if self.relu { value.max(0.0) } else { value };
+            sums[full.index(n, i, j, k)] = sum + u[bias + k];
         });
         (full, sums)
     }
@@ -189,24 +193,20 @@ impl Op for WinogradForward {
 
     fn bindings(&self) -> Vec<Binding> {
         let (c, k) = (self.input.channels, self.output.channels);
-        let mut bindings = vec![
+        vec![
             Binding::quads("source", Layout::Map(self.input), Access::Read),
             Binding::quads("u", self.tile.filters(c, k), Access::Read),
             // Not read: there is one kernel for both passes.
             Binding::quads("seen", Layout::Map(self.input), Access::Read),
             Binding::quads("output", Layout::Map(self.output), Access::Write),
-        ];
-        if self.pool {
-            let layout = Layout::Positions(self.output);
-            bindings.push(Binding::words("positions", layout, Access::Write));
-        }
-        bindings
+            Binding::words("positions", self.positions(), Access::Write),
+        ]
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let (full, pool, dims) = (self.full(), self.pool, self.dims());
         let tiled = Cut::tiled(self.tile, full, (pool, false), dims.clone());
-        let shuffle = Cut::shuffle(self.tile, (self.input, full), pool, dims, facts);
+        let shuffle = Cut::shuffle(self.tile, (self.input, full), dims, facts);
         match self.tile {
             Tile::Two => vec![
                 cut!("winograd_forward_2x2_tiled", tiled),
@@ -230,15 +230,17 @@ impl Op for WinogradForward {
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [x, u, _, y, positions @ ..] = buffers else { unreachable!("four bindings at least") };
+        let [x, u, _, y, positions] = buffers else { unreachable!("five bindings") };
         let (full, sums) = self.sums(step.images, (x, u));
-        if let [positions] = positions {
+        let stored = if self.pool { full.pooled() } else { full };
+        if self.pool {
             let op = MaxPoolForward { input: full, output: self.output };
             op.pool(step.images, &sums, y, positions);
-            return;
         }
-        for (n, i, j, k) in pixels(step.images, full) {
-            y[self.output.index(n, i, j, k)] = sums[full.index(n, i, j, k)];
+        for (n, i, j, k) in pixels(step.images, stored) {
+            let at = self.output.index(n, i, j, k);
+            let sum = if self.pool { y[at] } else { sums[full.index(n, i, j, k)] };
+            y[at] = if self.relu { sum.max(0.0) } else { sum };
         }
     }
 
@@ -266,6 +268,13 @@ impl Op for WinogradForward {
     }
 }
 
+impl WinogradBackwardData {
+    /// The layout of the positions of maxima.
+    pub fn positions(&self) -> Layout {
+        if self.pool { Layout::Positions(self.dy.pooled()) } else { NO_POSITIONS }
+    }
+}
+
 impl Op for WinogradBackwardData {
     fn name(&self) -> &'static str {
         "winograd_backward_data"
@@ -274,22 +283,20 @@ impl Op for WinogradBackwardData {
     fn bindings(&self) -> Vec<Binding> {
         let (k, c) = (self.dy.channels, self.dx.channels);
         let dy = if self.pool { self.dy.pooled() } else { self.dy };
-        let mut bindings = vec![
+        let access = if self.pool { Access::Read } else { Access::Write };
+        vec![
             Binding::quads("source", Layout::Map(dy), Access::Read),
             Binding::quads("u", self.tile.filters(k, c), Access::Read),
             Binding::quads("seen", Layout::Map(self.dx.with_halo(1)), Access::Read),
             Binding::quads("output", Layout::Map(self.dx), Access::Write),
-        ];
-        if self.pool {
-            bindings.push(Binding::words("positions", Layout::Positions(dy), Access::Read));
-        }
-        bindings
+            Binding::words("positions", self.positions(), access),
+        ]
     }
 
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let dims = self.tile.dims(self.dy, (self.dx, self.dx), None);
         let tiled = Cut::tiled(self.tile, self.dx, (false, self.pool), dims.clone());
-        let shuffle = Cut::shuffle(self.tile, (self.dy, self.dx), false, dims, facts);
+        let shuffle = Cut::shuffle(self.tile, (self.dy, self.dx), dims, facts);
         let (tiled, shuffle) = match self.tile {
             Tile::Two => (
                 cut!("winograd_backward_data_2x2_tiled", tiled),
@@ -313,13 +320,9 @@ impl Op for WinogradBackwardData {
     }
 
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
-        let [dy, u, x, dx, positions @ ..] = buffers else {
-            unreachable!("four bindings at least")
-        };
-        let unpooled = match positions {
-            [positions] => Some(MaxPoolBackward::unpooled(self.dy, step.images, dy, positions)),
-            _ => None,
-        };
+        let [dy, u, x, dx, positions] = buffers else { unreachable!("five bindings") };
+        let unpooled =
+            self.pool.then(|| MaxPoolBackward::unpooled(self.dy, step.images, dy, positions));
         let (maps, dy) = ((self.dy, self.dx), unpooled.as_ref().unwrap_or(dy));
         self.tile.convolve(maps, step.images, (dy, u), |(n, i, j, c), sum| {
             let seen = x[self.dx.with_halo(1).index(n, i, j, c)];

@@ -87,7 +87,7 @@ impl Op for WinogradPictures {
     fn variants(&self, facts: &AdapterFacts) -> Vec<Variant> {
         let conv = self.conv_of_map();
         let dims = [conv.dims(), self.dims()].concat();
-        let mut shuffle = Cut::shuffle(TILE, (conv.input, conv.full()), self.pool, dims, facts);
+        let mut shuffle = Cut::shuffle(TILE, (conv.input, conv.full()), dims, facts);
         let (rows, columns) = touched(&self.pictures);
         let touched = [("PICTURE_ROWS", rows as u32), ("PICTURE_COLUMNS", columns as u32)];
         shuffle.constants.extend(touched);
@@ -117,12 +117,11 @@ impl Op for WinogradPictures {
         let mut resize = [order.clone(), pixels.clone(), x];
         ResizeBilinear(self.pictures).reference(step, &mut resize);
         let [.., x] = resize;
-        let mut maps = vec![x, u.clone(), Data::U(Vec::new()), y.clone()];
-        if self.pool {
-            maps.push(Data::U(vec![0; Layout::Positions(self.output).len(images)]));
-        }
+        let positions = Data::U(vec![0; conv.positions().len(images)]);
+        let mut maps = [x, u.clone(), Data::U(Vec::new()), y.clone(), positions];
         conv.reference(step, &mut maps);
-        *y = maps.swap_remove(3);
+        let [.., output, _] = maps;
+        *y = output;
     }
 
     /// That of the convolution, and of the numbers it reads.

@@ -31,12 +31,11 @@ impl Cut {
     pub fn shuffle(
         tile: Tile,
         (source, target): (FeatureMap, FeatureMap),
-        pooled: bool,
         dims: Dims,
         facts: &AdapterFacts,
     ) -> Self {
         let (lanes, supported) = Lanes::or_least(facts);
-        let constants = tile.constants(source, pooled, lanes);
+        let constants = tile.constants(source, lanes);
         Self { constants, dims, grid: tile.grid(target, lanes), supported }
     }
 
