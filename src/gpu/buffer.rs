@@ -173,33 +173,6 @@ impl Gpu {
         self.scoped(label, size, || self.device.create_buffer(&descriptor))
     }
 
-    /// Makes a buffer of `bytes` to copy from, which holds `numbers` over and over.
-    pub(crate) fn repeated(
-        &self,
-        label: &str,
-        bytes: u64,
-        numbers: &[f32],
-    ) -> Result<wgpu::Buffer, GpuError> {
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
-        };
-        let buffer = self.scoped(label, bytes, || self.device.create_buffer(&descriptor))?;
-        {
-            let mapped = buffer.get_mapped_range_mut(..);
-            let mut mapped = mapped.map_err(|error| self.refused(label, error.to_string()))?;
-            let numbers: &[u8] = bytemuck::cast_slice(numbers);
-            for at in (0..bytes as usize).step_by(numbers.len()) {
-                let end = (at + numbers.len()).min(bytes as usize);
-                mapped.slice(at..end).copy_from_slice(&numbers[..end - at]);
-            }
-        }
-        buffer.unmap();
-        Ok(buffer)
-    }
-
     /// Copies `data` to the start of `range` before the next submission runs.
     ///
     /// # Errors

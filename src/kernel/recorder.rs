@@ -153,9 +153,18 @@ impl<'a> Recorder<'a> {
             Memory::Texels(texels) if texels.order == Order::Blocks => texels,
             _ => return Err(gpu.refused("filling", "it does not lie in blocks".to_owned())),
         };
-        let source = gpu.repeated("numbers", texels.fill_bytes(), numbers)?;
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let (piece, bytes) = (size_of_val(numbers) as u64, texels.fill_bytes());
+        let once = gpu.make_raw("numbers", piece, usage)?;
+        gpu.queue.write_buffer(&once, 0, bytemuck::cast_slice(numbers));
+        // Repeated by the device: what the host maps is cleared first.
+        let source = gpu.make_raw("numbers of a layer", bytes, usage)?;
         (self.pass, self.rendering) = (None, None);
-        texels.fill(encoder(&mut self.encoder, self.kernels), &source);
+        let encoder = encoder(&mut self.encoder, self.kernels);
+        for at in (0..bytes).step_by(piece as usize) {
+            encoder.copy_buffer_to_buffer(&once, 0, &source, at, piece.min(bytes - at));
+        }
+        texels.fill(encoder, &source);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! A network with random weights, its steps timed.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -128,7 +130,20 @@ impl<'a> Case<'a> {
         let (architecture, facts) = (self.architecture()?, gpu.facts());
         let options = from_cache(&architecture, self.options(facts)?, facts);
         let network = Network::new(Arc::clone(gpu), architecture, options)?;
-        fill(&network, self.args.seed)?;
+        // Both at once: the device fills weights while the host makes kernels.
+        let program = thread::scope(|scope| {
+            let filled = scope.spawn(|| fill(&network, self.args.seed));
+            let program = self.images(gpu).and_then(|images| {
+                network.bind(self.args.pass.into(), Arc::new(images)).map_err(Into::into)
+            });
+            filled.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            program
+        })?;
+        Ok((network, program))
+    }
+
+    /// A batch of random images on the device.
+    fn images(&self, gpu: &Arc<Gpu>) -> Result<ImageSource> {
         let mut random = fastrand::Rng::with_seed(self.args.seed);
         let (count, size) = (self.batch, self.network.resize());
         let shape = SourceShape { count, height: size, width: size, channels: CHANNELS };
@@ -136,9 +151,7 @@ impl<'a> Case<'a> {
         random.fill(&mut pixels);
         let labels: Vec<u32> = (0..count).map(|_| u32::from(random.u8(..CLASSES as u8))).collect();
         let pixels = Pixels::Bytes(&pixels, ResizeFilter::Bilinear);
-        let source = Arc::new(ImageSource::upload(gpu, shape, pixels, &labels)?);
-        let program = network.bind(self.args.pass.into(), source)?;
-        Ok((network, program))
+        Ok(ImageSource::upload(gpu, shape, pixels, &labels)?)
     }
 }
 
