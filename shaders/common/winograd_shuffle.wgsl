@@ -12,8 +12,8 @@
 // out_quads), its halo left alone. Forward (masked 0): out = max(out + bias, floor). Backward to data
 // (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). Pooled (pooled 1), for
 // tiles of 2: of each tile only the largest output is stored, output: (n, h / 2 + 2 out_halo, w / 2 +
-// 2 out_halo, out_quads), and which it was before bias and floor, positions: (n, h / 2, w / 2, out_quads)
-// u32, a byte a channel; an odd last row or column is dropped. One kernel for all of them, as making it takes a driver long.
+// 2 out_halo, out_quads), and which it was before the floor, positions: (n, h / 2, w / 2, out_quads) u32,
+// a byte a channel; an odd last row or column is dropped. One kernel for all of them, as making it takes a driver long.
 // One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
 // tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
 // these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
@@ -188,7 +188,7 @@ fn main(
         //@ else
         { // The first is known to exist.
         //@ endif
-            let bias = bias_of(first_quad + ${q}u);
+            let bias = bias_of(first_quad + ${q}u, masked);
             //@ set sums = [4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3]
             //@ if CHANNELS < 4
             //@ for point in range(SIDE * SIDE)
@@ -209,7 +209,7 @@ fn main(
             //@ endfor
             //@ endfor
             //@ for p in range(TILE * TILE)
-            let value_${t}_${p} = ${combine(A_T[TILE][p % TILE], "n_" ~ t ~ "_" ~ p // TILE ~ "_")};
+            let value_${t}_${p} = ${combine(A_T[TILE][p % TILE], "n_" ~ t ~ "_" ~ p // TILE ~ "_")} + bias;
             //@ endfor
             //@ if TILE == 2
             let kept_${t} = largest(value_${t}_0, value_${t}_1, value_${t}_2, value_${t}_3);
@@ -238,7 +238,7 @@ fn main(
                     //@ if TILE == 2
                     value = select(value, kept_${t}.value, pooled);
                     //@ endif
-                    value = activated(value, bias, floor, masked);
+                    value = activated(value, floor, masked);
                     //@ if PICTURE_ROWS is undefined
                     value = let_through(value, seen_${t} + seen, masked);
                     //@ endif

@@ -168,7 +168,8 @@ ${row_of(A_T[TILE], "y", "row")}
         let slot = item / ${tiles}u;
         let quad = first_quad + slot / ROUND * 4u + slot % ROUND + ${turn * ROUND}u;
         if stores && quad < d.out_quads {
-            let bias = bias_of(quad);
+            let masked = d.masked == 1u;
+            let bias = bias_of(quad, masked);
             //@ if POOLED
             //@ for r in range(SIDE)
             //@ for e in range(SIDE)
@@ -182,12 +183,12 @@ ${row_of(A_T[TILE], "y", "row")}
             //@ endfor
             let kept = largest(
                 //@ for p in range(4)
-                ${combine(A_T[TILE][p % 2], "n_" ~ p // 2 ~ "_")},
+                ${combine(A_T[TILE][p % 2], "n_" ~ p // 2 ~ "_")} + bias,
                 //@ endfor
             );
             store_output(
                 output_place(image, top / 2u, left / 2u) + quad,
-                activated(kept.value, bias, d.floor, d.masked == 1u),
+                activated(kept.value, d.floor, masked),
             );
             positions[position_place(image, top / 2u, left / 2u) + quad] = kept.place;
             //@ else
@@ -201,8 +202,7 @@ ${row_of(A_T[TILE], "y", "row")}
             //@ endfor
             //@ for x in range(TILE)
             if left + ${x}u < d.width {
-                let masked = d.masked == 1u;
-                let value = activated(${combine(A_T[TILE][x], "n_")}, bias, d.floor, masked);
+                let value = activated(${combine(A_T[TILE][x], "n_")} + bias, d.floor, masked);
                 let seen = seen_place(image, top, left + ${x}u) + quad;
                 store_output(
                     output_place(image, top, left + ${x}u) + quad, let_through(value, seen, masked),

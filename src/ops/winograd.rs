@@ -22,7 +22,7 @@ pub enum Tile {
 
 /// What [`ConvForward`](super::ConvForward) computes, with transformed filters; if wanted with what
 /// [`MaxPoolForward`] makes of it, so that the outputs themselves are never stored. Positions are then
-/// those of the largest sums before the ReLU: where it makes several of a window 0, no gradient arrives.
+/// those of the largest outputs before the ReLU: where it makes several of a window 0, no gradient arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct WinogradForward {
     /// The input, with a halo.
@@ -173,7 +173,7 @@ impl WinogradForward {
         self.tile.dims(self.input, (self.full(), self.output), Some(floor))
     }
 
-    /// The sums with bias, without halo.
+    /// The outputs before ReLU and pooling, without halo.
     fn sums(&self, images: u32, (x, u): (&Data, &Data)) -> (FeatureMap, Data) {
         let full = self.full().with_halo(0);
         let points = self.tile.points();
