@@ -13,7 +13,8 @@
 // (masked 1): out = (seen > 0) * out, where seen: (n, h + 2, w + 2, out_quads). Pooled (pooled 1), for
 // tiles of 2: of each tile only the largest output is stored, output: (n, h / 2 + 2 out_halo, w / 2 +
 // 2 out_halo, out_quads), and which it was before the floor, positions: (n, h / 2, w / 2, out_quads) u32,
-// a byte a channel; an odd last row or column is dropped. One kernel for all of them, as making it takes a driver long.
+// a byte a channel; an odd last row or column is dropped. One kernel for all of them, as it takes a
+// driver long to make.
 // One invocation computes TILES tiles, one below the other, for 4 QUADS output channels. Columns of
 // tiles are numbered through all row blocks and images, so only the last subgroup has idle lanes;
 // these repeat the last column and do not store. Transformed weights are loaded once a subgroup, a
@@ -23,8 +24,8 @@
 // subgroup.
 // Conditions, loops and places are written so that Mesa's optimizer, which takes most of a start, needs few
 // rounds: see docs/performance.md.
-// PICTURE_ROWS defined: there is no source, its values
-// come from 8-bit images (common/pictures_window.wgsl), of at most 3 channels.
+// PICTURE_ROWS defined: there is no source, its values come from 8-bit images
+// (common/pictures_window.wgsl), of at most 3 channels.
 //@ from "common/winograd_matrices.wgsl" import A_T, B_T, combine
 //@ set SIDE = TILE + 2
 //@ set rows = TILE * TILES + 2
