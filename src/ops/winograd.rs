@@ -232,15 +232,19 @@ impl Op for WinogradForward {
     fn reference(&self, step: &Step, buffers: &mut [Data]) {
         let [x, u, _, y, positions] = buffers else { unreachable!("five bindings") };
         let (full, sums) = self.sums(step.images, (x, u));
-        let stored = if self.pool { full.pooled() } else { full };
         if self.pool {
             let op = MaxPoolForward { input: full, output: self.output };
             op.pool(step.images, &sums, y, positions);
+        } else {
+            for (n, i, j, k) in pixels(step.images, full) {
+                y[self.output.index(n, i, j, k)] = sums[full.index(n, i, j, k)];
+            }
         }
-        for (n, i, j, k) in pixels(step.images, stored) {
-            let at = self.output.index(n, i, j, k);
-            let sum = if self.pool { y[at] } else { sums[full.index(n, i, j, k)] };
-            y[at] = if self.relu { sum.max(0.0) } else { sum };
+        if self.relu {
+            for (n, i, j, k) in pixels(step.images, self.output) {
+                let at = self.output.index(n, i, j, k);
+                y[at] = y[at].max(0.0);
+            }
         }
     }
 

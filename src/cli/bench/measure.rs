@@ -133,9 +133,9 @@ impl<'a> Case<'a> {
         // Both at once: the device fills weights while the host makes kernels.
         let program = thread::scope(|scope| {
             let filled = scope.spawn(|| fill(&network, self.args.seed));
-            let program = self.images(gpu).and_then(|images| {
-                network.bind(self.args.pass.into(), Arc::new(images)).map_err(Into::into)
-            });
+            let program = self
+                .images(gpu)
+                .and_then(|images| Ok(network.bind(self.args.pass.into(), Arc::new(images))?));
             filled.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             program
         })?;
