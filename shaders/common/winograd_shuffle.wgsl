@@ -167,14 +167,18 @@ fn main(
         //@ if PICTURE_ROWS is undefined
         let seen_0 = seen_place(image, top, left) + first_quad;
         let seen_pitch = (d.width + 2u) * d.out_quads;
+        //@ if TILE == 2
         let position_0 = position_place(image, top / TILE, left / TILE) + first_quad;
         let position_pitch = d.out_width * d.out_quads;
+        //@ endif
         //@ endif
         //@ for t in range(1, TILES)
         let output_${t} = output_${t - 1} + output_tile;
         //@ if PICTURE_ROWS is undefined
         let seen_${t} = seen_${t - 1} + TILE * seen_pitch;
+        //@ if TILE == 2
         let position_${t} = position_${t - 1} + position_pitch;
+        //@ endif
         //@ endif
         //@ endfor
         let floor = d.floor;

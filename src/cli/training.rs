@@ -194,14 +194,15 @@ impl TrainingArgs {
         };
         let network = Network::new(Arc::clone(gpu), start.architecture.clone(), options)?;
         say(network_line(&network, batch))?;
-        start.fill(&network, learning)?;
         let class_weights = match self.balance {
             true => balanced(&sets.train.labels(), classes),
             false => Vec::new(),
         };
         let (filter, augmentation) = (self.resize_filter.into(), self.augmentation.of());
         let how = TrainerOptions { filter, class_weights, augmentation };
-        let trainer = Trainer::with_options(network, sets.train.feed(), sets.test.feed(), &how)?;
+        let fill = |network: &Network| start.fill(network, learning);
+        let feeds = (sets.train.feed(), sets.test.feed());
+        let trainer = Trainer::with_weights(network, feeds.0, feeds.1, &how, fill)?;
         Ok(Prepared { trainer, sets, shorter })
     }
 }

@@ -131,6 +131,16 @@ impl Gpu {
         self.check("running the queue")
     }
 
+    /// Hands what was written so far to the device, which frees what it was copied to on the host when it
+    /// is done with it.
+    ///
+    /// # Errors
+    /// [`GpuError`] if the device reported a fault.
+    pub fn flush(&self) -> Result<(), GpuError> {
+        self.queue.submit([]);
+        self.check("writing to the device")
+    }
+
     /// Reports the first fault the device raised since it was opened, if any.
     ///
     /// # Errors

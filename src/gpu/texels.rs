@@ -201,11 +201,13 @@ impl Texels {
     }
 
     fn write_blocks(&self, queue: &wgpu::Queue, offset: u64, bytes: &[u8]) {
-        // Whole blocks, too.
-        for blocks in rectangles(offset, bytes.len() as u64) {
+        // Whole blocks, too, and a band at a time, all in the same memory.
+        let mut data = Vec::new();
+        for blocks in rectangles(offset, bytes.len() as u64).flat_map(Blocks::by_band) {
             let [columns, rows] = blocks.extent;
             let row_bytes = u64::from(columns) * TEXEL;
-            let mut data = vec![0; (row_bytes * u64::from(rows * LAYERS)) as usize];
+            data.clear();
+            data.resize((row_bytes * u64::from(rows * LAYERS)) as usize, 0);
             for (run, place) in blocks.runs(row_bytes) {
                 let run = run as usize..bytes.len().min((run + RUN_BYTES) as usize);
                 if !run.is_empty() {
@@ -384,6 +386,16 @@ fn rectangles(offset: u64, size: u64) -> impl Iterator<Item = Blocks> {
 }
 
 impl Blocks {
+    /// The parts of it in each band.
+    fn by_band(self) -> impl Iterator<Item = Self> {
+        let [columns, rows] = self.extent;
+        (0..rows / BLOCK[1]).map(move |band| Self {
+            origin: [self.origin[0], self.origin[1] + band * BLOCK[1]],
+            extent: [columns, BLOCK[1]],
+            at: self.at + u64::from(band) * BAND_BYTES,
+        })
+    }
+
     /// For each run of texels its place in the tensor and that in a copy of the rectangle, layer by layer,
     /// whose rows have `row_bytes` bytes. Both in bytes.
     fn runs(self, row_bytes: u64) -> impl Iterator<Item = (u64, u64)> {

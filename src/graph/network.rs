@@ -207,6 +207,28 @@ impl Network {
         Ok(self.gpu().write(&self.weights_of(i), values)?)
     }
 
+    /// Sets stored values of parameter `i` from the one at `at` on, and hands them to the device now: what
+    /// is written in parts is not kept as a whole until the next submission. Where weights lie in blocks,
+    /// a part begins with a panel.
+    ///
+    /// # Errors
+    /// [`GraphError::Length`] or [`GraphError::Gpu`].
+    pub fn write_parameter_part(
+        &self,
+        i: usize,
+        at: usize,
+        values: &[f32],
+    ) -> Result<(), GraphError> {
+        let (parameter, end) = (&self.parameters[i], at + values.len());
+        if end > parameter.layout.len(1) {
+            return Err(wrong_length(parameter, end));
+        }
+        let bytes = |count: usize| (count * size_of::<f32>()) as u64;
+        let part = self.weights_of(i).part(bytes(at), bytes(values.len()));
+        self.gpu().write(&part, values)?;
+        Ok(self.gpu().flush()?)
+    }
+
     /// The stored values of parameter `i`.
     ///
     /// # Errors
@@ -361,10 +383,13 @@ fn range(buffer: &Buffer, place: Place, parameter: &Parameter) -> BufferRange {
 }
 
 pub(super) fn check_length(parameter: &Parameter, values: &[f32]) -> Result<(), GraphError> {
-    let (expected, found) = (parameter.layout.len(1), values.len());
-    if found != expected {
-        let name = parameter.layer.clone();
-        return Err(GraphError::Length { name, expected, found });
+    match values.len() {
+        found if found == parameter.layout.len(1) => Ok(()),
+        found => Err(wrong_length(parameter, found)),
     }
-    Ok(())
+}
+
+fn wrong_length(parameter: &Parameter, found: usize) -> GraphError {
+    let (name, expected) = (parameter.layer.clone(), parameter.layout.len(1));
+    GraphError::Length { name, expected, found }
 }

@@ -18,6 +18,15 @@ pub enum Init {
 impl Init {
     /// Draws a layer of the weight `shape`, `(outputs, inputs, ...)`.
     pub fn draw(self, name: String, shape: Vec<usize>, random: &mut fastrand::Rng) -> LayerWeights {
+        let outputs = shape.first().copied().unwrap_or(0);
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        self.draws(&shape, random).next(outputs, (&mut weight, &mut bias));
+        LayerWeights { name, shape, weight, bias, norm: None }
+    }
+
+    /// What a layer of the weight `shape` starts from: `random` gives its weights row by row, then its biases,
+    /// and is left behind them.
+    pub(super) fn draws(self, shape: &[usize], random: &mut fastrand::Rng) -> Draws {
         let taps: usize = shape.iter().skip(2).product();
         let outputs = shape.first().copied().unwrap_or(0);
         let fan_in = shape.get(1).map_or(0, |inputs| inputs * taps);
@@ -27,12 +36,47 @@ impl Init {
         };
         let bound = (6.0 / fan.max(1) as f64).sqrt() as f32;
         let bias_bound = (1.0 / fan_in.max(1) as f64).sqrt() as f32;
-        let mut uniform = |bound: f32, count| -> Vec<f32> {
-            (0..count).map(|_| bound * (2.0 * random.f32() - 1.0)).collect()
+        let mut behind = |count| {
+            let here = random.clone();
+            for _ in 0..count {
+                random.f32();
+            }
+            here
         };
-        let weight = uniform(bound, outputs * fan_in);
-        let bias = uniform(bias_bound, outputs);
-        LayerWeights { name, shape, weight, bias, norm: None }
+        let weight = Uniform { random: behind(outputs * fan_in), bound };
+        let bias = Uniform { random: behind(outputs), bound: bias_bound };
+        Draws { fan_in, weight, bias }
+    }
+}
+
+/// The initial weights of a layer, drawn as they are asked for: of a large one no more need be held than
+/// a part.
+#[derive(Debug, Clone)]
+pub(super) struct Draws {
+    fan_in: usize,
+    weight: Uniform,
+    bias: Uniform,
+}
+
+impl Draws {
+    /// Draws weights, row-major, and biases of the next `outputs` outputs, in place of what was there.
+    pub(super) fn next(&mut self, outputs: usize, (weight, bias): (&mut Vec<f32>, &mut Vec<f32>)) {
+        self.weight.draw(outputs * self.fan_in, weight);
+        self.bias.draw(outputs, bias);
+    }
+}
+
+/// Numbers uniform in ±bound.
+#[derive(Debug, Clone)]
+struct Uniform {
+    random: fastrand::Rng,
+    bound: f32,
+}
+
+impl Uniform {
+    fn draw(&mut self, count: usize, to: &mut Vec<f32>) {
+        to.clear();
+        to.extend((0..count).map(|_| self.bound * (2.0 * self.random.f32() - 1.0)));
     }
 }
 
@@ -72,12 +116,31 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_weights_again() {
-        let draw = |seed| {
+    fn parts_are_those_of_the_whole_and_the_same_again() {
+        let shape = [5, 4, 3, 3];
+        let whole = |seed| {
             let mut random = fastrand::Rng::with_seed(seed);
-            Init::Kaiming.draw(String::new(), vec![5, 4, 3, 3], &mut random)
+            let layer = Init::Kaiming.draw(String::new(), shape.to_vec(), &mut random);
+            (layer.weight, layer.bias, random.f32())
         };
-        assert_eq!(draw(1), draw(1));
-        assert_ne!(draw(1), draw(2));
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut draws = Init::Kaiming.draws(&shape, &mut random);
+        let (mut weight, mut bias, mut parts) = (Vec::new(), Vec::new(), [vec![], vec![]]);
+        for outputs in [2, 3] {
+            draws.next(outputs, (&mut weight, &mut bias));
+            parts[0].extend_from_slice(&weight);
+            parts[1].extend_from_slice(&bias);
+        }
+        let (all, biases, behind) = whole(1);
+        assert_eq!(parts, [all.clone(), biases.clone()]);
+        // As if drawn one after the other, biases after weights.
+        let mut random_again = fastrand::Rng::with_seed(1);
+        let bound = (6.0_f64 / 36.0).sqrt() as f32;
+        let first: Vec<f32> =
+            all.iter().map(|_| bound * (2.0 * random_again.f32() - 1.0)).collect();
+        assert_eq!(all, first);
+        biases.iter().for_each(|_| assert!(random_again.f32() < 1.0));
+        assert_eq!([behind, random.f32()], [random_again.f32(); 2]);
+        assert_ne!(whole(1), whole(2));
     }
 }

@@ -1,10 +1,11 @@
 //! Between a network on a device and a [`Model`] in PyTorch's layout.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::{Init, TrainError};
 use crate::graph::{Architecture, Block, GraphError, Layer, Network, Parameter};
-use crate::shape::padded;
+use crate::shape::{Layout, PANEL, padded};
 use crate::weights::{
     Columns, Description, LayerName, LayerWeights, Model, NormWeights, Origin, Preprocessing,
     Tensor, Values, WeightsError, dense_from_torch, dense_to_torch, filter_from_torch,
@@ -30,12 +31,15 @@ impl Card {
     }
 }
 
+/// Values of a dense layer that are written at once, at least a panel: 4 MiB.
+const AT_ONCE: usize = 1 << 20;
+
 /// A layer with weights.
 struct Weighted {
     name: String,
     kind: Kind,
     /// The network's parameters that hold it: several where a dense layer is cut.
-    parameters: std::ops::Range<usize>,
+    parameters: Range<usize>,
     norm: Option<Norm>,
 }
 
@@ -71,45 +75,79 @@ impl Weighted {
         }
     }
 
-    /// The stored values of one of its parameters.
-    fn stored(&self, weights: &LayerWeights, parameter: &Parameter, count: usize) -> Vec<f32> {
+    /// The stored values of outputs that follow each other, in place of what was there: all of a
+    /// convolution, whole panels of a dense layer.
+    fn store(&self, (weight, bias): (&[f32], &[f32]), stored: &mut Vec<f32>) {
         match self.kind {
-            Kind::Conv { c, k } => filter_from_torch(&weights.weight, &weights.bias, c, k),
-            Kind::Dense { columns, .. } => {
-                let (first, features) = (parameter.first, columns.features());
-                let rows = &weights.weight[first * features..][..count * features];
-                dense_from_torch(rows, &weights.bias[first..][..count], columns)
-            }
+            Kind::Conv { c, k } => *stored = filter_from_torch(weight, bias, c, k),
+            Kind::Dense { columns, .. } => dense_from_torch(weight, bias, columns, stored),
         }
     }
 
     /// Outputs held by parameter `i` of the network.
-    fn outputs_of(&self, network: &Network, i: usize) -> usize {
+    fn outputs_of(&self, network: &Network, i: usize) -> Range<usize> {
         let first = network.parameters()[i].first;
         match self.kind {
-            Kind::Conv { k, .. } => k,
+            Kind::Conv { k, .. } => 0..k,
             Kind::Dense { outputs, .. } => {
                 let next = (i + 1 < self.parameters.end).then(|| network.parameters()[i + 1].first);
-                next.unwrap_or(outputs) - first
+                first..next.unwrap_or(outputs)
             }
         }
     }
 
-    fn write(&self, network: &Network, weights: &LayerWeights) -> Result<(), TrainError> {
+    /// Outputs that are written at once: all of a convolution, of a dense layer panels of some megabytes.
+    fn at_once(&self) -> usize {
+        match self.kind {
+            Kind::Conv { k, .. } => k,
+            Kind::Dense { columns, .. } => {
+                let panel = Layout::Panels { inputs: columns.stored(), outputs: PANEL }.len(1);
+                (AT_ONCE / panel).max(1) * PANEL
+            }
+        }
+    }
+
+    /// Writes weight and bias that `next` gives of one range of outputs after the other. They go to the device
+    /// part by part, each in the memory of the one before: of a large layer no more is held than that.
+    fn write(
+        &self,
+        network: &Network,
+        mut next: impl FnMut(Range<usize>, (&mut Vec<f32>, &mut Vec<f32>)),
+    ) -> Result<(), TrainError> {
+        let (mut weight, mut bias, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+        for i in self.parameters.clone() {
+            let outputs = self.outputs_of(network, i);
+            let mut at = 0;
+            for first in outputs.clone().step_by(self.at_once()) {
+                let part = first..outputs.end.min(first + self.at_once());
+                next(part, (&mut weight, &mut bias));
+                self.store((&weight, &bias), &mut stored);
+                network.write_parameter_part(i, at, &stored)?;
+                at += stored.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes weights that are there.
+    fn load(&self, network: &Network, weights: &LayerWeights) -> Result<(), TrainError> {
         let (found, expected) = (weights.shape.clone(), self.shape());
+        let outputs = weights.bias.len();
         let whole = weights.weight.len() == expected.iter().product::<usize>()
-            && expected.first() == Some(&weights.bias.len());
+            && expected.first() == Some(&outputs);
         if found != expected || !whole || weights.norm.is_some() != self.norm.is_some() {
             let layer = self.name.clone();
             return Err(WeightsError::Shape { layer, found, expected }.into());
         }
-        for i in self.parameters.clone() {
-            let count = self.outputs_of(network, i);
-            let stored = self.stored(weights, &network.parameters()[i], count);
-            network.write_parameter(i, &stored)?;
-        }
+        let each = weights.weight.len() / outputs.max(1);
+        self.write(network, |part, (weight, bias)| {
+            weight.clear();
+            weight.extend_from_slice(&weights.weight[part.start * each..part.end * each]);
+            bias.clear();
+            bias.extend_from_slice(&weights.bias[part]);
+        })?;
         match (&self.norm, &weights.norm) {
-            (Some(norm), Some(weights)) => norm.write(network, weights),
+            (Some(norm), Some(weights)) => norm.load(network, weights),
             _ => Ok(()),
         }
     }
@@ -122,7 +160,7 @@ impl Weighted {
             let (rows, biases) = match self.kind {
                 Kind::Conv { c, k } => filter_to_torch(&stored, c, k),
                 Kind::Dense { columns, .. } => {
-                    dense_to_torch(&stored, columns, self.outputs_of(network, i))
+                    dense_to_torch(&stored, columns, self.outputs_of(network, i).len())
                 }
             };
             weight.extend(rows);
@@ -140,7 +178,7 @@ impl Weighted {
 }
 
 impl Norm {
-    fn write(&self, network: &Network, weights: &NormWeights) -> Result<(), TrainError> {
+    fn load(&self, network: &Network, weights: &NormWeights) -> Result<(), TrainError> {
         let NormWeights { weight, bias, running_mean, running_var, .. } = weights;
         for values in [weight, bias, running_mean, running_var] {
             if values.len() != self.channels {
@@ -247,16 +285,19 @@ pub fn architecture_of(description: &Description) -> Result<Architecture, GraphE
 pub fn initialise(network: &Network, init: Init, seed: u64) -> Result<(), TrainError> {
     let mut random = fastrand::Rng::with_seed(seed);
     for layer in weighted(network) {
-        let mut drawn = init.draw(layer.name.clone(), layer.shape(), &mut random);
-        drawn.norm = layer.norm.as_ref().map(|norm| NormWeights {
+        let mut draws = init.draws(&layer.shape(), &mut random);
+        layer.write(network, |part, pair| draws.next(part.len(), pair))?;
+        let Some(norm) = &layer.norm else { continue };
+        let (zeros, ones) = (vec![0.0; norm.channels], vec![1.0; norm.channels]);
+        let identity = NormWeights {
             name: norm.name.clone(),
-            weight: vec![1.0; norm.channels],
-            bias: vec![0.0; norm.channels],
-            running_mean: vec![0.0; norm.channels],
-            running_var: vec![1.0; norm.channels],
+            weight: ones.clone(),
+            bias: zeros.clone(),
+            running_mean: zeros,
+            running_var: ones,
             num_batches_tracked: 0,
-        });
-        layer.write(network, &drawn)?;
+        };
+        norm.load(network, &identity)?;
     }
     Ok(())
 }
@@ -273,7 +314,7 @@ pub fn load(network: &Network, model: &Model) -> Result<(), TrainError> {
         return Err(WeightsError::Shape { layer, found, expected }.into());
     }
     for (layer, weights) in layers.iter().zip(&model.layers) {
-        layer.write(network, weights)?;
+        layer.load(network, weights)?;
     }
     Ok(())
 }
@@ -340,11 +381,12 @@ pub(super) fn stored(
     for layer in weighted(network) {
         let shape = layer.shape();
         let outputs = shape.first().copied().unwrap_or_default();
-        if let Some((weight, bias)) = take(&layer.name, shape.clone(), outputs)? {
-            let weights = LayerWeights { name: String::new(), shape, weight, bias, norm: None };
+        if let Some((weight, bias)) = take(&layer.name, shape, outputs)? {
+            let each = weight.len() / outputs.max(1);
             for i in layer.parameters.clone() {
-                let count = layer.outputs_of(network, i);
-                parameters[i] = Some(layer.stored(&weights, &network.parameters()[i], count));
+                let part = layer.outputs_of(network, i);
+                let rows = &weight[part.start * each..part.end * each];
+                layer.store((rows, &bias[part]), parameters[i].insert(Vec::new()));
             }
         }
         let Some(norm) = &layer.norm else { continue };

@@ -1,7 +1,9 @@
 //! A network with the images it learns from and the ones it is tested with.
 
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,12 +92,33 @@ impl Trainer {
         test: impl Into<Feed<'a>>,
         options: &TrainerOptions,
     ) -> Result<Self, TrainError> {
+        Self::with_weights(network, train, test, options, |_| Ok(()))
+    }
+
+    /// Binds a network to both sets while `weights` sets its weights: both take long, of a large network
+    /// seconds.
+    ///
+    /// # Errors
+    /// Those of `weights`, and as [`Trainer::with_options`].
+    pub fn with_weights<'a, E: From<TrainError> + Send>(
+        network: Network,
+        train: impl Into<Feed<'a>>,
+        test: impl Into<Feed<'a>>,
+        options: &TrainerOptions,
+        weights: impl FnOnce(&Network) -> Result<(), E> + Send,
+    ) -> Result<Self, E> {
         let TrainerOptions { filter, class_weights, augmentation } = options;
-        let weighed = ("train", class_weights.as_slice());
-        let none = Augmentation::default();
-        let train =
-            Pump::new(&network, Pass::Train, train.into(), *filter, weighed, *augmentation)?;
-        let test = Pump::new(&network, Pass::Infer, test.into(), *filter, ("test", &[]), none)?;
+        let pump = |pass, images, weighed, augmentation| {
+            Pump::new(&network, pass, images, *filter, weighed, augmentation)
+        };
+        let (train, test) = thread::scope(|scope| {
+            let set = scope.spawn(|| weights(&network));
+            let train = pump(Pass::Train, train.into(), ("train", class_weights), *augmentation);
+            let test = || pump(Pass::Infer, test.into(), ("test", &[]), Augmentation::default());
+            let pumps = train.and_then(|train| Ok((train, test()?)));
+            set.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok::<_, E>(pumps?)
+        })?;
         Ok(Self { network, train, test })
     }
 

@@ -2,6 +2,9 @@
 
 use crate::shape::{FeatureMap, Layout, PANEL, TAPS, padded, panel_rows};
 
+/// Outputs of a dense layer whose rows are read at the same time.
+const TOGETHER: usize = 8;
+
 /// What the columns of a dense layer's weights stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Columns {
@@ -94,24 +97,31 @@ pub fn dense_to_torch(stored: &[f32], columns: Columns, outputs: usize) -> (Vec<
     (weight, bias)
 }
 
-/// The inverse of [`dense_to_torch`]; paddings are zero.
+/// The inverse of [`dense_to_torch`], to `stored`, whose memory is used again; paddings are zero.
 ///
 /// # Panics
 /// If `weight` has another length than `(bias.len(), features)`.
-pub fn dense_from_torch(weight: &[f32], bias: &[f32], columns: Columns) -> Vec<f32> {
+pub fn dense_from_torch(weight: &[f32], bias: &[f32], columns: Columns, stored: &mut Vec<f32>) {
     let (inputs, outputs) = (columns.stored(), bias.len());
     let places = columns.places();
     assert_eq!(weight.len(), outputs * places.len(), "the length of the weight");
-    let mut stored = vec![0.0; Layout::Panels { inputs, outputs }.len(1)];
-    for (output, &bias) in bias.iter().enumerate() {
-        let column = output / PANEL * panel_rows(inputs) * PANEL + output % PANEL;
-        let row = &weight[output * places.len()..][..places.len()];
-        for (place, &value) in places.iter().zip(row) {
-            stored[column + place * PANEL] = value;
+    stored.clear();
+    stored.resize(Layout::Panels { inputs, outputs }.len(1), 0.0);
+    let panels = stored.chunks_exact_mut(panel_rows(inputs) * PANEL);
+    let rows = weight.chunks(PANEL * places.len()).zip(bias.chunks(PANEL));
+    for (panel, (weight, bias)) in panels.zip(rows) {
+        // Outputs of a panel that are read together: one by one each line of it would be fetched for four
+        // bytes, and all of them at once drive each other out of the cache where rows are a power of two.
+        for (first, rows) in (0..).step_by(TOGETHER).zip(weight.chunks(TOGETHER * places.len())) {
+            for (column, place) in places.iter().enumerate() {
+                let stored = &mut panel[place * PANEL + first..][..TOGETHER];
+                for (value, row) in stored.iter_mut().zip(rows.chunks_exact(places.len())) {
+                    *value = row[column];
+                }
+            }
         }
-        stored[column + inputs * PANEL] = bias;
+        panel[inputs * PANEL..][..bias.len()].copy_from_slice(bias);
     }
-    stored
 }
 
 /// Stored scale and shift of a batch normalisation of `c` channels ([`Layout::Norm`]) as PyTorch's
@@ -179,12 +189,16 @@ mod tests {
     #[test]
     fn dense_weights_go_there_and_back() {
         let maps = [FeatureMap::new(2, 3, 5), FeatureMap::new(1, 1, 4)].map(Columns::Flattened);
+        let mut stored = Vec::new();
         for columns in maps.into_iter().chain([1, 6, 8].map(Columns::Features)) {
-            for outputs in [1, 32, 33, 70] {
+            for outputs in [70, 1, 32, 33] {
                 let (weight, bias) = (numbers(outputs * columns.features()), numbers(outputs));
-                let stored = dense_from_torch(&weight, &bias, columns);
+                dense_from_torch(&weight, &bias, columns, &mut stored);
                 let back = dense_to_torch(&stored, columns, outputs);
                 assert_eq!(back, (weight, bias), "{columns:?} to {outputs}");
+                // Nothing is left of what was there before.
+                let layout = Layout::Panels { inputs: columns.stored(), outputs };
+                assert!((0..stored.len()).all(|i| !layout.is_padding(i) || stored[i] == 0.0));
             }
         }
     }
@@ -194,7 +208,8 @@ mod tests {
         // Channel 3 of pixel (1, 2) of a (2, 3, 5) map.
         let map = FeatureMap::new(2, 3, 5);
         let weight = numbers(30);
-        let stored = dense_from_torch(&weight, &[0.0], Columns::Flattened(map));
+        let mut stored = Vec::new();
+        dense_from_torch(&weight, &[0.0], Columns::Flattened(map), &mut stored);
         let place = (3 + 2) * 8 + 3;
         assert_eq!(stored[place * PANEL], weight[(3 * 2 + 1) * 3 + 2]);
     }
