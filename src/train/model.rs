@@ -141,10 +141,8 @@ impl Weighted {
         }
         let each = weights.weight.len() / outputs.max(1);
         self.write(network, |part, (weight, bias)| {
-            weight.clear();
-            weight.extend_from_slice(&weights.weight[part.start * each..part.end * each]);
-            bias.clear();
-            bias.extend_from_slice(&weights.bias[part]);
+            weights.weight[part.start * each..part.end * each].clone_into(weight);
+            weights.bias[part].clone_into(bias);
         })?;
         match (&self.norm, &weights.norm) {
             (Some(norm), Some(weights)) => norm.load(network, weights),

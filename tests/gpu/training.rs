@@ -9,6 +9,7 @@ use vgg_wgpu::graph::{
 };
 use vgg_wgpu::ops::{DenseBackwardUpdate, Optimizer, Rule};
 use vgg_wgpu::shape::{Head, Layout, PANEL};
+use vgg_wgpu::train::{self, Card, Init};
 
 use crate::device;
 use crate::networks::{self, Bench, IMAGES};
@@ -237,6 +238,45 @@ fn is_random(parameter: &Parameter, values: &[f32], may_be_copied: bool) {
         let wanted = 0.25 / 3.0_f64.sqrt();
         let near = 4.0 / (part.len() as f64).sqrt();
         assert!((deviation / wanted - 1.0).abs() < near, "{layer}: {deviation}");
+    }
+}
+
+#[test]
+fn a_layer_of_several_parts_is_set_as_a_whole() {
+    let Some(devices) = device::open() else { return };
+    let gpu = devices.usual.gpu();
+    // Dense layers of 80 to 3000, 3000 to 1300 and 1300 to 5: the second goes to the device in four parts, the
+    // last of which does not fill its panels.
+    let blocks = vec![Block { convolutions: 1, channels: 4 }];
+    let builder = Architecture::builder().blocks(blocks).input(3, 10, 9).hidden(vec![3000, 1300]);
+    let architecture = builder.batch_norm(true).classes(5).build().unwrap();
+    for update_in_place in [false, true] {
+        let options = NetworkOptions { update_in_place, ..options(8, 8) };
+        let network = Network::new(Arc::clone(gpu), architecture.clone(), options).unwrap();
+        train::initialise(&network, Init::Xavier, 5).unwrap();
+        let mut model = train::model_of(&network, &Card::default()).unwrap();
+        let mut random = fastrand::Rng::with_seed(5);
+        for layer in &model.layers {
+            let (name, shape) = (layer.name.clone(), layer.shape.clone());
+            let drawn = Init::Xavier.draw(name, shape, &mut random);
+            assert_eq!(
+                (&layer.weight, &layer.bias),
+                (&drawn.weight, &drawn.bias),
+                "{}",
+                layer.name
+            );
+        }
+        for layer in &mut model.layers {
+            layer.weight.reverse();
+            layer.bias.reverse();
+        }
+        train::load(&network, &model).unwrap();
+        let back = train::model_of(&network, &Card::default()).unwrap();
+        assert_eq!(back.layers, model.layers);
+
+        let found = network.parameters()[0].layout.len(1) + 4;
+        let error = network.write_parameter_part(0, 4, &vec![0.0; found - 4]).unwrap_err();
+        assert!(error.to_string().contains(&found.to_string()), "{error}");
     }
 }
 
