@@ -2,7 +2,8 @@
 
 use crate::shape::{FeatureMap, Layout, PANEL, TAPS, padded, panel_rows};
 
-/// Outputs of a dense layer whose rows are read at the same time.
+/// Outputs of a panel whose rows are walked together: one by one each line of the panel would be fetched for four
+/// bytes, and all of them at once drive each other out of the cache where rows are a power of two apart.
 const TOGETHER: usize = 8;
 
 /// What the columns of a dense layer's weights stand for.
@@ -87,12 +88,20 @@ pub fn dense_to_torch(stored: &[f32], columns: Columns, outputs: usize) -> (Vec<
     let inputs = columns.stored();
     assert_eq!(stored.len(), Layout::Panels { inputs, outputs }.len(1), "the length of the panels");
     let places = columns.places();
-    let mut weight = Vec::with_capacity(outputs * places.len());
-    let mut bias = Vec::with_capacity(outputs);
-    for output in 0..outputs {
-        let column = output / PANEL * panel_rows(inputs) * PANEL + output % PANEL;
-        weight.extend(places.iter().map(|place| stored[column + place * PANEL]));
-        bias.push(stored[column + inputs * PANEL]);
+    let (mut weight, mut bias) = (vec![0.0; outputs * places.len()], vec![0.0; outputs]);
+    let panels = stored.chunks_exact(panel_rows(inputs) * PANEL);
+    let rows = weight.chunks_mut(PANEL * places.len()).zip(bias.chunks_mut(PANEL));
+    for (panel, (weight, bias)) in panels.zip(rows) {
+        let together = weight.chunks_mut(TOGETHER * places.len());
+        for (first, rows) in (0..).step_by(TOGETHER).zip(together) {
+            for (column, place) in places.iter().enumerate() {
+                let stored = &panel[place * PANEL + first..][..TOGETHER];
+                for (value, row) in stored.iter().zip(rows.chunks_exact_mut(places.len())) {
+                    row[column] = *value;
+                }
+            }
+        }
+        bias.copy_from_slice(&panel[inputs * PANEL..][..bias.len()]);
     }
     (weight, bias)
 }
@@ -110,8 +119,6 @@ pub fn dense_from_torch(weight: &[f32], bias: &[f32], columns: Columns, stored: 
     let panels = stored.chunks_exact_mut(panel_rows(inputs) * PANEL);
     let rows = weight.chunks(PANEL * places.len()).zip(bias.chunks(PANEL));
     for (panel, (weight, bias)) in panels.zip(rows) {
-        // Outputs of a panel that are read together: one by one each line of it would be fetched for four
-        // bytes, and all of them at once drive each other out of the cache where rows are a power of two.
         for (first, rows) in (0..).step_by(TOGETHER).zip(weight.chunks(TOGETHER * places.len())) {
             for (column, place) in places.iter().enumerate() {
                 let stored = &mut panel[place * PANEL + first..][..TOGETHER];
