@@ -115,11 +115,12 @@ impl Weighted {
         mut next: impl FnMut(Range<usize>, (&mut Vec<f32>, &mut Vec<f32>)),
     ) -> Result<(), TrainError> {
         let (mut weight, mut bias, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+        let at_once = self.at_once();
         for i in self.parameters.clone() {
             let outputs = self.outputs_of(network, i);
             let mut at = 0;
-            for first in outputs.clone().step_by(self.at_once()) {
-                let part = first..outputs.end.min(first + self.at_once());
+            for first in outputs.clone().step_by(at_once) {
+                let part = first..outputs.end.min(first + at_once);
                 next(part, (&mut weight, &mut bias));
                 self.store((&weight, &bias), &mut stored);
                 network.write_parameter_part(i, at, &stored)?;
