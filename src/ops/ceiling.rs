@@ -53,7 +53,7 @@ impl Ceilings {
 }
 
 /// Measures an adapter's ceilings in a fraction of a second. The kernels that do so are compared with
-/// their references first. Of several numbers of chains the fastest counts, and of a copy by a kernel
+/// their references first. Of several kinds of chains the fastest counts, and of a copy by a kernel
 /// and one by the driver.
 ///
 /// # Errors
@@ -69,9 +69,9 @@ fn fma(kernels: &Kernels) -> Result<(f64, Clock), VerifyError> {
     let buffer = kernels.gpu().buffer("ceiling", 2 * bytes)?.whole();
     let buffers = [buffer.part(0, bytes), buffer.part(bytes, bytes)];
     let (mut best, mut clock) = (0.0_f64, Clock::Wall);
-    for chains in CHAINS {
-        check(kernels, &ProbeFma { threads: 65, chains, rounds: 1 })?;
-        let few = ProbeFma { threads, chains, rounds: 8 };
+    for (chains, coupled) in CHAINS {
+        check(kernels, &ProbeFma { threads: 65, chains, coupled, rounds: 1 })?;
+        let few = ProbeFma { threads, chains, coupled, rounds: 8 };
         let (seconds, _) = fastest(kernels, &few, &buffers, RUNS)?;
         let rounds = (8.0 * FMA_SECONDS / seconds).clamp(1.0, MOST_ROUNDS) as usize;
         let op = ProbeFma { rounds, ..few };

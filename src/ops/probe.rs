@@ -16,6 +16,8 @@ pub struct ProbeFma {
     pub threads: usize,
     /// Chains that an invocation computes at the same time.
     pub chains: usize,
+    /// Each step of a chain reads the next chain, too, so that no compiler takes one after another.
+    pub coupled: bool,
     /// Rounds of 32 multiply-adds of each chain.
     pub rounds: usize,
 }
@@ -54,7 +56,11 @@ impl Op for ProbeFma {
     fn variants(&self, _facts: &AdapterFacts) -> Vec<Variant> {
         vec![variant! {
             "probe_fma",
-            constants: vec![("CHAINS", self.chains as u32), ("STEPS", STEPS as u32)],
+            constants: vec![
+                ("CHAINS", self.chains as u32),
+                ("COUPLED", self.coupled.into()),
+                ("STEPS", STEPS as u32),
+            ],
             dims: vec![
                 ("threads", Dim::U(self.threads as u32)),
                 ("rounds", Dim::U(self.rounds as u32)),
@@ -72,10 +78,21 @@ impl Op for ProbeFma {
     fn reference(&self, _step: &Step, buffers: &mut [Data]) {
         let [x, y] = buffers else { unreachable!("two bindings") };
         for i in 0..self.threads {
-            let (a, b) = (0.25 * x[i] + 0.5, x[i] + 2.0);
-            let chain =
-                |c: usize| (0..self.rounds * STEPS).fold(x[i] + c as f64, |value, _| value * a + b);
-            y[i] = (0..self.chains).map(chain).sum();
+            let steps = self.rounds * STEPS;
+            let chains = 0..self.chains;
+            y[i] = if self.coupled {
+                let b = (x[i] + 2.0) / 16.0;
+                let mut v: Vec<f64> = chains.map(|c| x[i] / 8.0 + c as f64 / 64.0).collect();
+                for _ in 0..steps {
+                    let next = v.iter().cycle().skip(1);
+                    v = v.iter().zip(next).map(|(value, next)| value * next + b).collect();
+                }
+                v.iter().sum()
+            } else {
+                let (a, b) = (0.25 * x[i] + 0.5, x[i] + 2.0);
+                let chain = |c: usize| (0..steps).fold(x[i] + c as f64, |value, _| value * a + b);
+                chains.map(chain).sum()
+            };
         }
     }
 
@@ -192,13 +209,16 @@ fn hash(value: u32) -> u32 {
     (word >> 22) ^ word
 }
 
-/// Shapes of chains that [`super::ceilings`] tries: registers and latencies differ.
-pub(super) const CHAINS: [usize; 3] = [8, 10, 12];
+/// Numbers of chains that [`super::ceilings`] tries, and whether they are coupled: registers, latencies and
+/// compilers differ.
+pub(super) const CHAINS: [(usize, bool); 3] = [(8, false), (12, false), (14, true)];
 
 /// Smallest, about a workgroup, and a few; each number of chains.
 pub(super) fn fma_examples() -> Vec<Box<dyn Op>> {
     let shapes = [(1, 0), (65, 1), (200, 3)];
-    let op = |((threads, rounds), chains)| Box::new(ProbeFma { threads, chains, rounds }) as _;
+    let op = |((threads, rounds), (chains, coupled))| {
+        Box::new(ProbeFma { threads, chains, coupled, rounds }) as _
+    };
     shapes.into_iter().zip(CHAINS).map(op).collect()
 }
 
