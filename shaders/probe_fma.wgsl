@@ -19,7 +19,7 @@ fn main(
         return;
     }
     let start = x[i];
-//@ if COUPLED == 1
+//@ if COUPLED
     let b = fma(start, 0.0625, 0.125);
 //@ for c in range(CHAINS)
     var v${c} = fma(start, 0.125, ${c}.0 / 64.0);
@@ -33,7 +33,7 @@ fn main(
 //@ endif
     for (var round = 0u; round < dims.rounds; round++) {
 //@ for step in range(STEPS)
-//@ if COUPLED == 1
+//@ if COUPLED
         let first_${step} = v0;
 //@ for c in range(CHAINS - 1)
         v${c} = fma(v${c}, v${c + 1}, b);

@@ -58,7 +58,7 @@ impl Op for ProbeFma {
             "probe_fma",
             constants: vec![
                 ("CHAINS", self.chains as u32),
-                ("COUPLED", self.coupled.into()),
+                ("COUPLED", u32::from(self.coupled)),
                 ("STEPS", STEPS as u32),
             ],
             dims: vec![
